@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Generator
 from operator import attrgetter
 from pathlib import Path
@@ -36,17 +34,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _cache_bytecode(config: pytest.Config) -> None:
-    """Where Python may write no bytecode, keep it in a directory that ends with the tests.
+    """Keep bytecode in pytest's cache where Python may write none beside the sources, also that of subprocesses.
 
-    Compiling the tests, whose assertions pytest rewrites, takes longer than many of them. All processes share it.
+    Compiling the tests, whose assertions pytest rewrites, takes longer than most of them.
     """
-    if not sys.dont_write_bytecode:
-        return
-    path = tempfile.mkdtemp(prefix="aioecs-bytecode-")
-    config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
-    sys.dont_write_bytecode, sys.pycache_prefix = False, path
-    os.environ["PYTHONPYCACHEPREFIX"] = path
-    del os.environ["PYTHONDONTWRITEBYTECODE"]
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    if sys.dont_write_bytecode and cache is not None:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(cache.mkdir("bytecode"))
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -93,9 +89,7 @@ def empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_aws_settings(
-    monkeypatch: pytest.MonkeyPatch, empty_directory: Path, single_certificate_authority: Path
-) -> None:
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, single_certificate_authority: Path) -> None:
     """Hide the machine's AWS settings, credentials and proxies, so that no test depends on them."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTO_", "BOTOCORE_")) or name.lower().endswith("_proxy"):

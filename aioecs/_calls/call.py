@@ -45,7 +45,6 @@ from aioecs._runtime.event_emitter import CallEvents
 from aioecs._transport.transport import SentMarker
 from aioecs.errors import ECSError
 
-
 _UNSENT = SentMarker()  # of a call that has not begun
 
 

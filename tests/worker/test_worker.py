@@ -46,8 +46,6 @@ from aioecs.worker import (
     SQLiteLedger,
     Worker,
     WorkerStatistics,
-    _message_handler,
-    _worker_run,
 )
 from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
 from aioecs.worker._settings import message_id
