@@ -5,9 +5,10 @@
 aioecs and raw aiobotocore alternate, each in a new process, whose figures `benchmarks.first_client` describes. aioecs
 imports aiobotocore while its first client opens, so the two are compared from the import on: both import it then. Times
 are CPU and wall times of the whole process; on a busy machine only the CPU times can be compared. The loop's stall is
-the longest delay of a task that wakes every millisecond. Garbage is collected before each measurement; the stall of the
-first client without that, where loading causes a full collection, is reported separately. Memory is tracemalloc's peak
-of 500 calls that are all in flight before the first is answered, on open connections.
+the longest delay of a task that wakes every millisecond, and its CPU time what the process spent in it. Garbage is
+collected before each measurement; the stall of the first client without that, where loading causes a full collection,
+is reported separately. Memory is tracemalloc's peak of 500 calls that are all in flight before the first is answered,
+on open connections.
 """
 
 from __future__ import annotations

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +152,28 @@ def test_a_driver_reports_what_its_client_did() -> None:
     row = measure.measure(CLIENT, "RunTask", "faulty", 4)
     assert (row.client, row.asked) == ("aioecs", 4)
     assert (row.duplicates, row.lies, row.orphans) == (0, 0, 0)
+
+
+def test_the_aws_cli_is_interrupted_in_the_background_too(tmp_path: Path) -> None:
+    """A shell starts what runs in its background with SIGINT ignored, which processes inherit."""
+    program = """
+        import socket, sys, time
+        host, port = sys.argv[-1].removeprefix("http://").split(":")
+        socket.create_connection((host, int(port))).sendall(b"a request")
+        time.sleep(20)
+    """
+    stand_in = tmp_path / "aws"
+    stand_in.write_text(f"#!{sys.executable}\n{textwrap.dedent(program)}", encoding="utf-8")
+    stand_in.chmod(0o755)
+    settings = {"operation": "RunTask", "storm": "cancelled", "starts": 1, "seed": 1, "latency": 0.02}
+    driver = [sys.executable, str(clients.HERE / "drivers" / "drive_awscli.py"), json.dumps(settings), str(stand_in)]
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        url = f"http://127.0.0.1:{endpoint.getsockname()[1]}"
+        done = subprocess.run(
+            ["/bin/sh", "-c", """trap "" INT; exec "$@" """, "sh", *driver],
+            env={**os.environ, "AWS_ENDPOINT_URL_ECS": url, "AWS_REGION": "us-east-1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert json.loads(done.stdout) == {"number": 0, "outcome": "cancelled", "arns": []}

@@ -62,8 +62,8 @@ class TrimmedLoader(Loader):  # type: ignore[misc]  # botocore has no types
         """Take the loader whose paths to search."""
         super().__init__(list(loader.search_paths), TrimmedModelLoader(), include_default_search_paths=False)
 
-    def list_available_services(self, type_name: str) -> Sequence[str]:
-        """Return the names of all services that have a file of this type, in order."""
+    def list_available_services(self, type_name: str) -> Any:
+        """Return the names of all services that have a file of this type, in order, as `AvailableServices`."""
         return AvailableServices(
             partial(self.determine_latest_version, type_name=type_name),
             partial(super().list_available_services, type_name),

@@ -203,7 +203,8 @@ class JobStarter:
         finally:
             if self._jobs.get(entry.key) is job:
                 del self._jobs[entry.key]
-        if result.outcome in _MAY_BE_SURPLUS and time.time() >= job.lease:
+        if result.outcome in _MAY_BE_SURPLUS and time.time() >= self._lease.cutoff(job.lease):
+            # What was written after the cutoff may show only after the next worker has looked the token up.
             job.note_lost_lease(entry.key)
         settled = result.outcome is JobOutcome.STARTED
         return attrs.evolve(
