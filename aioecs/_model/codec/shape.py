@@ -202,16 +202,14 @@ _REPLACE_PLANS: dict[type[Any], _ReplacePlan] = {}
 
 
 def _replace_plan(cls: type[Any]) -> _ReplacePlan:
-    """Return what `replace` needs: what copies a value, the converter of each member, and which members vary.
+    """Make and remember what `replace` needs: what copies a value, the converters of its members, and which vary.
 
     `attrs.evolve` looks these up each time, and sets members by name.
     """
-    known = _REPLACE_PLANS.get(cls)
-    if known is None:
-        converters = {field.name: field.converter for field in attrs.fields(cls)}
-        varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
-        known = _REPLACE_PLANS[cls] = copier(cls), converters, varying
-    return known
+    converters = {field.name: field.converter for field in attrs.fields(cls)}
+    varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
+    plan = _REPLACE_PLANS[cls] = copier(cls), converters, varying
+    return plan
 
 
 class _Codec:
@@ -270,7 +268,7 @@ class Shape(HiddenSlots):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        copy, converters, varying = _replace_plan(cls)
+        copy, converters, varying = _REPLACE_PLANS.get(cls) or _replace_plan(cls)
         copied: Self = copy(self)
         for name, held in changes.items():
             if name not in converters:
