@@ -2,26 +2,77 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import os
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import botocore
 import pytest
+from aiobotocore.hooks import AioHierarchicalEmitter
+from aiobotocore.session import AioSession
 from botocore import handlers
+from hypothesis import HealthCheck, settings
 
 import aioecs
 from aioecs.testing import LocalECS
 
 pytest.register_assert_rewrite("ledger_rules")  # it has tests, which the tests of each ledger inherit
 
+# A busy machine makes an example slow, which says nothing of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
-def pytest_configure() -> None:
-    """Restore SIGINT, which nohup and some CI systems ignore, also in subprocesses of the tests."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Restore SIGINT, which nohup and some CI systems ignore, also in subprocesses of the tests; cache bytecode."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _cache_bytecode(config)
+
+
+def _cache_bytecode(config: pytest.Config) -> None:
+    """Keep bytecode in pytest's cache where Python may write none beside the sources, also that of subprocesses.
+
+    Compiling the tests, whose assertions pytest rewrites, takes longer than most of them.
+    """
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    if sys.dont_write_bytecode and cache is not None:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(cache.mkdir("bytecode"))
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let each process of pytest-xdist begin elsewhere, and find the bytecode that the others have compiled."""
+    report = yield
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and isinstance(collector, pytest.Directory):
+        share = len(report.result) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        first = share * int(worker.removeprefix("gw"))
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests into one order in all processes, as pytest-xdist needs."""
+    items.sort(key=attrgetter("path"))
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage less often: what is imported and collected by now stays, and takes long to go through."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
@@ -34,16 +85,44 @@ def single_certificate_authority(tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
+@pytest.fixture(scope="session")
+def empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a directory that stays empty: one for each test takes longer than most tests."""
+    return tmp_path_factory.mktemp("empty")
+
+
 @pytest.fixture(autouse=True)
-def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, single_certificate_authority: Path) -> None:
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, single_certificate_authority: Path) -> None:
     """Hide the machine's AWS settings, credentials and proxies, so that no test depends on them."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTO_", "BOTOCORE_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(empty_directory / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_directory / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(single_certificate_authority))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_sessions() -> Iterator[None]:
+    """Copy botocore's built-in handlers into each session, as registering them takes longer than most tests."""
+    made, registered = AioSession.__init__, dict[tuple[Any, ...], AioHierarchicalEmitter]()
+
+    def copied() -> AioHierarchicalEmitter:
+        builtin = tuple(handlers.BUILTIN_HANDLERS)
+        if builtin not in registered:
+            registered[builtin] = emitter = AioHierarchicalEmitter()
+            made(AioSession.__new__(AioSession), event_hooks=emitter)
+        return copy.copy(registered[builtin])
+
+    def make(session: AioSession, *args: Any, **settings: Any) -> None:
+        if not args and not settings.keys() - {"profile"}:
+            settings |= {"event_hooks": copied(), "include_builtin_handlers": False}
+        made(session, *args, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AioSession, "__init__", make)
+        yield
 
 
 @pytest.fixture(autouse=True)

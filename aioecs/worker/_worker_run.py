@@ -57,7 +57,8 @@ class WorkerRun:
     def statistics(self) -> WorkerStatistics:
         """Return a snapshot of its counts."""
         waiting = self._starter.waiting_for_capacity if self._starter is not None else 0
-        return attrs.evolve(self._counters.now, in_flight=len(self._receiver.in_flight), waiting_for_capacity=waiting)
+        in_flight = sum(not job.done() for job in self._receiver.in_flight)  # one that is done has been counted
+        return attrs.evolve(self._counters.now, in_flight=in_flight, waiting_for_capacity=waiting)
 
     async def work(self) -> WorkerStatistics:
         """Work until the shutdown is requested, and drain; return the counts.

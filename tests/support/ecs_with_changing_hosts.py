@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -59,6 +59,7 @@ class ModelECS:
     def __init__(self, *, lasts: Callable[[], float], latency: Callable[[], float] = lambda: 0.0) -> None:
         self.hosts: dict[str, ModelHost] = {}
         self.started: dict[str, Task] = {}
+        self._started_by: defaultdict[str | None, list[str]] = defaultdict(list)
         self.ended: set[str] = set()
         self.requests: Counter[str] = Counter()
         self.refusals = 0
@@ -124,6 +125,7 @@ class ModelECS:
                 desired_status="RUNNING",
             )
             self.started[task.task_arn or ""] = task
+            self._started_by[task.started_by].append(task.task_arn or "")
             self.loop.call_later(seconds, self.ended.add, task.task_arn or "")
             tasks.append(task)
         return aioecs.StartTaskResponse(tasks=tasks, failures=failures)
@@ -133,10 +135,9 @@ class ModelECS:
         stopped = request.desired_status == "STOPPED"
         arns = [
             arn
-            for arn, task in self.started.items()
+            for arn in (self.started if request.started_by is None else self._started_by[request.started_by])
             if (arn in self.ended) is stopped
-            and request.started_by in (None, task.started_by)
-            and request.container_instance in (None, task.container_instance_arn)
+            and request.container_instance in (None, self.started[arn].container_instance_arn)
         ]
         at = int(request.next_token or 0)
         token = str(at + 100) if len(arns) > at + 100 else None

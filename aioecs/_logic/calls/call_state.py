@@ -31,12 +31,13 @@ import attrs
 
 from aioecs._logic.calls import matching
 from aioecs._logic.calls.actions import (
+    BACKOFF_ENDED,
+    FINISH,
     Action,
     BackOff,
     BackoffEnded,
     CallInput,
     ClockEnded,
-    Finish,
     LookUp,
     LookupDone,
     Send,
@@ -54,7 +55,7 @@ from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs.errors import AnswerLost, ConfigurationError, ConflictException
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class When:
     """The time and the random number that come with an input: the decisions have none of their own."""
 
@@ -67,10 +68,10 @@ def begin(call: CallRecord, now: float) -> Action:
     """Begin the call: look it up first if it bears a key, else send it."""
     when = When(now, 1.0)
     if not call.keyed or (call.is_run and not call.adopts):
-        return _send(call, BackoffEnded(), when)
+        return _send(call, BACKOFF_ENDED, when)
     call.phase = Phase.AMBIGUOUS
     call.ended = now - call.timeouts.consistency  # the tasks of an earlier call show by now
-    return _look_up(call, BackoffEnded(), when)
+    return _look_up(call, BACKOFF_ENDED, when)
 
 
 def handle(call: CallRecord, what: CallInput, now: float, jitter: float = 1.0) -> Action | None:
@@ -303,12 +304,9 @@ def _clock_ended_in_flight(call: CallRecord, *_: object) -> Action | None:
     return None if call.in_flight else _finish(call)
 
 
-_FINISH = Finish()
-
-
 def _finish(call: CallRecord, *_: object) -> Action:
     call.phase = Phase.DONE
-    return _FINISH
+    return FINISH
 
 
 TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {

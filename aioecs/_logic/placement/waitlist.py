@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from heapq import heapify, heappop, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import count
 from typing import Any
 
 import attrs
@@ -52,6 +53,8 @@ class WaitingStart:
     """When its time is over."""
     overtaken: int = 0
     """How many later starts were sent before it."""
+    waits: bool = True
+    """Whether it is still on the waitlist."""
 
 
 @attrs.define(eq=False)
@@ -76,6 +79,8 @@ class Waitlist:
         self.groups: dict[DemandGroup, None] = {}
         """Those of which some wait."""
         self.count = 0
+        self._ends: list[tuple[float, int, WaitingStart]] = []  # a heap, in which some wait no longer
+        self._numbers = count()
         self._reserved: tuple[DemandGroup, WaitingStart, str] | None = None
 
     def __len__(self) -> int:
@@ -89,6 +94,10 @@ class Waitlist:
             group.waiting.append(start)
         self.groups[group] = None
         self.count += 1
+        if len(self._ends) > 2 * self.count + MAX_OVERTAKEN:
+            self._ends = [end for end in self._ends if end[-1].waits]
+            heapify(self._ends)
+        heappush(self._ends, (start.until, next(self._numbers), start))
 
     def placed(self) -> Iterator[tuple[DemandGroup, WaitingStart, str]]:
         """Choose hosts for as many as there is capacity for, those first that have waited longest."""
@@ -142,7 +151,9 @@ class Waitlist:
 
     def next_end(self) -> float:
         """Return when the time of a start is over next; infinity if none waits."""
-        return min((start.until for group in self.groups for start in group.waiting), default=float("inf"))
+        while self._ends and not self._ends[0][-1].waits:
+            heappop(self._ends)
+        return self._ends[0][0] if self._ends else float("inf")
 
     def refusable(
         self, group: DemandGroup, now: float, taken: int, taken_at: float, *, ours_in_flight: bool
@@ -192,6 +203,7 @@ class Waitlist:
 
     def _removed(self, group: DemandGroup, start: WaitingStart) -> None:
         self.count -= 1
+        start.waits = False
         if not group.waiting:
             self.groups.pop(group, None)
         if self._reserved is not None and self._reserved[1] is start:

@@ -15,18 +15,18 @@ from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
-from aioecs._model.codec.display import corrected, redacted, redacted_parts, shown, shown_members, shown_names
+from aioecs._model.codec.display import redacted, redacted_parts, refuse_unexpected, shown, shown_members, shown_names
 from aioecs._model.codec.hidden_slots import (
+    ENCODED,
     HiddenSlots,
     decode_member,
     keep,
     keep_encoded,
-    kept_encoded,
     make,
     put_at,
     put_source,
 )
-from aioecs._model.codec.initializer import copier, initializer
+from aioecs._model.codec.initializer import MembersSignature, copier, initializer
 from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
@@ -162,8 +162,8 @@ def request_shape(cls: type[T]) -> type[T]:
         attrs.frozen(kw_only=True, init=False, field_transformer=_add_copiers, repr=False),
     )
     made: Any = frozen(cls)
-    made.__init__ = initializer(made, _AS_IT_STANDS)
-    return cast("type[T]", corrected(made))
+    made.__init__ = initializer(made, _AS_IT_STANDS, refuse_unexpected)
+    return cast("type[T]", made)
 
 
 _AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
@@ -229,6 +229,8 @@ CODEC = _Codec()
 class Shape(HiddenSlots):
     """What all shapes share."""
 
+    __signature__ = MembersSignature()
+
     extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=shown_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
@@ -275,7 +277,7 @@ class Shape(HiddenSlots):
                 raise TypeError(f"{cls.__name__} has no member {name!r}")
             own = converters[name]
             keep(copied, name, held if own is None else own(held))
-        if varying.issuperset(changes) and (encoded := kept_encoded(self)) is not None:
+        if varying.issuperset(changes) and (encoded := getattr(self, ENCODED, None)) is not None:
             keep_encoded(copied, encoded)
         return copied
 

@@ -115,7 +115,7 @@ def failure_json(
 
 
 def unfinished_json(arn: str | None, token: str = "") -> str:
-    """Return a line of JSON for a run that is left before its outcome is known: its task, or the token that finds it."""
+    """Return a line of JSON for a run that is left before its outcome is known: its task, or the token of it."""
     members = {
         "task_arn": arn,
         "token": token or None,

@@ -746,13 +746,14 @@ async def test_cancelled_while_it_confirms(
     while len(local.truth.tasks()) < 2:  # the others may be in a call of their own, which must be over first
         await asyncio.sleep(0)
     await iterations(100)
+    sent = local.truth.requests["StartTask"]
     ways.cancel()
     await fired.wait()
     reconciler.gate.set()
     results = await starts_from(placement)
     assert came_to(results.starts) == {"started": 2, "refused": 1}
     assert {start.container_instance for start in results.starts if start.outcome is Outcome.REFUSED} == {full}
-    assert local.truth.requests["StartTask"] == 2  # that of the others is one
+    assert local.truth.requests["StartTask"] == sent
 
 
 @pytest.mark.parametrize(
@@ -831,6 +832,46 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
         assert (statistics.requested, statistics.started, statistics.refused) == (3, 1, 1)
         assert statistics.stopped == 1, "it had settled, and its caller was not given it"
     assert len(local.truth.running()) == 2  # that of the others is one
+
+
+@pytest.mark.parametrize(("on_cancel", "running"), [("stop", 1), ("keep", 3)])
+async def test_what_is_found_for_a_caller_that_has_gone(
+    local: LocalECS, client: aioecs.Client, reconciler: HeldReconciler, on_cancel: Any, running: int
+) -> None:
+    """Its task is stopped if that is the policy, as that of any start that was left: only what was yielded runs."""
+    lies_about(local, local.instance_arns[0])
+    options = PlacementOptions(Spread(), (), None, 0.0, confirm_refusals=True)
+    async with client.batch(on_cancel=on_cancel) as batch:
+        stream, drawn = await open_placement(session_of(batch), DEMO, 3, None, options)
+        async with aclosing(stream.starts(drawn)) as starts:
+            async for _ in starts:
+                await reconciler.come.wait()
+                break
+        reconciler.gate.set()
+        await until(lambda: batch.statistics().started + batch.statistics().stopped == 3)
+    assert batch.statistics().requested == 3
+    assert len(local.truth.running()) == batch.statistics().started == running
+
+
+async def test_a_confirmation_that_never_begins(
+    local: LocalECS, client: aioecs.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's tasks are cancelled in the very step that begins it: the start has its result, which is refused."""
+    tasks = client._core().background_tasks
+    own = tasks.own
+
+    def own_cancelled(work: Any, name: str, **more: Any) -> Any:
+        task = own(work, name, **more)
+        if name == "aioecs confirms a refusal":
+            task.cancel()
+        return task
+
+    monkeypatch.setattr(tasks, "own", own_cancelled)
+    before_the_first(client, lambda: fill(local, *local.instance_arns))
+    async with asyncio.timeout(10):
+        report = await client.place_tasks(DEMO, count=3, confirm_refusals=True)
+    assert adds_up(report, 3)
+    assert reasons(report.starts) == {"RESOURCE:CPU": 3}
 
 
 async def test_left_early_while_some_wait_for_capacity() -> None:

@@ -15,6 +15,7 @@ from aioecs._logic.placement.host import Host, Size
 from aioecs._logic.placement.host_capacity import CapacityModel
 from aioecs._logic.placement.placer import Placer
 from aioecs._logic.placement.waitlist import (
+    MAX_OVERTAKEN,
     MAX_REFRESH_INTERVAL,
     READ_SHARE,
     DemandGroup,
@@ -153,6 +154,24 @@ def test_what_is_larger_than_every_host_is_refused_at_once() -> None:
     assert World(host("a", 8), Host(arn="b")).placer.never(Demand(cpu=9)) is None
     picky = Placer([host("a", 8)], Demand(attributes=(("x", None),)), Spread(), (), random.random)
     assert picky.never(Demand(cpu=9)) is None
+
+
+def test_the_next_end_is_of_what_still_waits() -> None:
+    """Whatever else has waited, in whatever order; what no longer waits is not kept."""
+    world, rng = World(host("a", 0)), random.Random(3)
+    waiting: dict[int, WaitingStart] = {}
+    most = 0
+    for at in range(4_000):
+        waiting[at] = world.add(world.small, at, until=rng.choice([5.0, float("inf"), rng.random()]))
+        most = max(most, len(world.waits._ends) - 2 * len(waiting))
+        if at % 40 > 20:  # two leave for one that comes
+            for _ in range(2):
+                world.waits._remove_first(world.small)
+                del waiting[min(waiting)]
+        assert world.waits.next_end() == min(start.until for start in waiting.values())
+    assert most <= MAX_OVERTAKEN + 1
+    world.waits.all()
+    assert world.waits.next_end() == float("inf")
 
 
 def test_those_of_one_inventory_are_taken_out() -> None:
