@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import botocore
 import pytest
+from aiobotocore.hooks import AioHierarchicalEmitter
+from aiobotocore.session import AioSession
 from botocore import handlers
 from hypothesis import HealthCheck, settings
 
@@ -36,17 +37,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _cache_bytecode(config: pytest.Config) -> None:
-    """Where Python may write no bytecode, keep it in a directory that ends with the tests.
+    """Keep bytecode in pytest's cache where Python may write none beside the sources, also that of subprocesses.
 
-    Compiling the tests, whose assertions pytest rewrites, takes longer than many of them. All processes share it.
+    Compiling the tests, whose assertions pytest rewrites, takes longer than most of them.
     """
-    if not sys.dont_write_bytecode:
-        return
-    path = tempfile.mkdtemp(prefix="aioecs-bytecode-")
-    config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
-    sys.dont_write_bytecode, sys.pycache_prefix = False, path
-    os.environ["PYTHONPYCACHEPREFIX"] = path
-    del os.environ["PYTHONDONTWRITEBYTECODE"]
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    if sys.dont_write_bytecode and cache is not None:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(cache.mkdir("bytecode"))
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -102,6 +101,28 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, sing
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_directory / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(single_certificate_authority))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_sessions() -> Iterator[None]:
+    """Copy botocore's built-in handlers into each session, as registering them takes longer than most tests."""
+    made, registered = AioSession.__init__, dict[tuple[Any, ...], AioHierarchicalEmitter]()
+
+    def copied() -> AioHierarchicalEmitter:
+        builtin = tuple(handlers.BUILTIN_HANDLERS)
+        if builtin not in registered:
+            registered[builtin] = emitter = AioHierarchicalEmitter()
+            made(AioSession.__new__(AioSession), event_hooks=emitter)
+        return copy.copy(registered[builtin])
+
+    def make(session: AioSession, *args: Any, **settings: Any) -> None:
+        if not args and not settings.keys() - {"profile"}:
+            settings |= {"event_hooks": copied(), "include_builtin_handlers": False}
+        made(session, *args, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AioSession, "__init__", make)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ import itertools
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -119,6 +120,18 @@ LONGEST_FILE = 350
 parsed = cache(ast.parse)
 
 
+@cache
+def nodes_of(source: str) -> tuple[ast.AST, ...]:
+    """Return all nodes of a source."""
+    return tuple(ast.walk(parsed(source)))
+
+
+@cache
+def imports_of(source: str) -> tuple[tuple[str, bool], ...]:
+    """Return each imported module, and whether only type checkers see it."""
+    return tuple(imports(parsed(source)))
+
+
 def part_of(path: Path) -> str:
     """Name the part of the package that a file belongs to: a subpackage, or a module at the top level."""
     if path == PACKAGE / "testing" / "plugin.py":
@@ -138,6 +151,8 @@ def owner_of(module: str) -> str:
 def imports(tree: ast.AST, *, for_types: bool = False) -> Iterator[tuple[str, bool]]:
     """Yield each imported module, and whether only type checkers see it."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):  # imports are statements
+            continue
         if isinstance(node, ast.Import):
             yield from ((alias.name, for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -160,7 +175,7 @@ def broken_imports(part: str, source: str) -> list[str]:
     """List the imports that a file of this part may not make."""
     own = f"aioecs.{part}" if part else "aioecs"
     broken: list[str] = []
-    for module, for_types in imports(parsed(source)):
+    for module, for_types in imports_of(source):
         owner = owner_of(module)
         allowed = MAY[part] | (MAY_FOR_TYPES.get(part, set()) if for_types else set()) | {own}
         if owner not in allowed and owner not in STDLIB:
@@ -170,11 +185,11 @@ def broken_imports(part: str, source: str) -> list[str]:
 
 def impure(source: str) -> list[str]:
     """List what a decision may not do: await, read a clock, use randomness, do I/O."""
-    tree = parsed(source)
+    nodes = nodes_of(source)
     awaits = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
-    found = [type(node).__name__ for node in ast.walk(tree) if isinstance(node, awaits)]
-    found += [module for module, _ in imports(tree) if owner_of(module) in IMPURE]
-    clocks = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    found = [type(node).__name__ for node in nodes if isinstance(node, awaits)]
+    found += [module for module, _ in imports_of(source) if owner_of(module) in IMPURE]
+    clocks = [ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)]
     return found + [name for name in clocks if name in {"datetime.now", "datetime.utcnow", "date.today"}]
 
 
@@ -185,10 +200,11 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name != "_"
 
 
-def defined_in(tree: ast.AST) -> set[str]:
-    """Collect the private names that a file makes itself."""
+@cache
+def defined_in(source: str) -> frozenset[str]:
+    """Collect the names that a file makes itself."""
     made: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             made.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -198,14 +214,14 @@ def defined_in(tree: ast.AST) -> set[str]:
                 made.add(node.attr)
         elif isinstance(node, ast.arg):
             made.add(node.arg)
-    return made
+    return frozenset(made)
 
 
 @cache
 def made_in(part: str) -> frozenset[str]:
     """Collect the names that the files of a part define."""
     sources = [path.read_text() for path in FILES if part_of(path) == part]
-    return frozenset[str]().union(*(defined_in(parsed(source)) for source in sources))
+    return frozenset[str]().union(*map(defined_in, sources))
 
 
 def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]:
@@ -213,10 +229,9 @@ def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]
 
     `inherited` are names that its classes may have on themselves from others of their part.
     """
-    tree = parsed(source)
-    own = defined_in(tree)
+    own = defined_in(source)
     found: list[str] = []
-    for node in ast.walk(tree):
+    for node in nodes_of(source):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own:
             known = node.attr in inherited and ast.unparse(node.value) == "self"
             if not known and ast.unparse(node) not in PUBLIC_ALL_THE_SAME:
@@ -262,20 +277,25 @@ def its_tests(path: Path) -> str:
 
 def does_something(source: str) -> bool:
     """Return whether a file defines a function or a method that has a body; values and protocols have none."""
-    functions = (node for node in ast.walk(parsed(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (node for node in nodes_of(source) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     statements = itertools.chain.from_iterable(function.body for function in functions)
     return not all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in statements)
 
 
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+T = TypeVar("T")
 
 
-@each_file
-def test_imports_point_down(path: Path) -> None:
+def by_file(finds: Callable[[Path], T], paths: Iterable[Path] = FILES) -> dict[str, T]:
+    """Return what is found in each file in which something is."""
+    found = {str(path.relative_to(PACKAGE)): finds(path) for path in paths}
+    return {name: what for name, what in found.items() if what}
+
+
+def test_imports_point_down() -> None:
     """A file imports only what is below it; a new part gets a rule before its first module."""
-    part = part_of(path)
-    assert part in MAY, f"aioecs/{part} has no rule in MAY: add one"
-    assert broken_imports(part, path.read_text()) == []
+    without = {part_of(path) for path in FILES} - MAY.keys()
+    assert not without, "add a rule to MAY"
+    assert by_file(lambda path: broken_imports(part_of(path), path.read_text())) == {}
 
 
 def module_of(path: Path) -> str:
@@ -290,11 +310,11 @@ def runtime_graph() -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for name, path in modules.items():
         graph[name] = set()
-        for node in ast.walk(parsed(path.read_text())):
+        for node in nodes_of(path.read_text()):
             if isinstance(node, ast.ImportFrom) and node.module:
                 within = [f"{node.module}.{alias.name}" for alias in node.names]
                 graph[name] |= {each if each in modules else node.module for each in within} & set(modules)
-        for_types = {module for module, typed in imports(parsed(path.read_text())) if typed}
+        for_types = {module for module, typed in imports_of(path.read_text()) if typed}
         graph[name] -= for_types | {name}
     return graph
 
@@ -336,7 +356,7 @@ def lengths_of_functions() -> list[int]:
     """Return the length of every function of the package, in lines, its docstring not counted."""
     lengths: list[int] = []
     for path in FILES:
-        for node in ast.walk(parsed(path.read_text())):
+        for node in nodes_of(path.read_text()):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 lengths.append(node.end_lineno - body[0].lineno + 1 if body and node.end_lineno else 1)
@@ -350,33 +370,34 @@ def test_functions_are_short() -> None:
     assert lengths[len(lengths) * 9 // 10] < 25
 
 
-@each_file
-def test_no_file_is_long(path: Path) -> None:
+def test_no_file_is_long() -> None:
     """A module of over 350 lines holds more than one thing."""
-    lines = len(path.read_text().splitlines())
-    assert lines <= LONGEST_FILE
+    lengths = by_file(lambda path: len(path.read_text().splitlines()))
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
 
 
-@each_file
-def test_each_module_has_its_test_module(path: Path) -> None:
+def test_each_module_has_its_test_module() -> None:
     """What does something is covered by itself, where it will be looked for; values are covered by what uses them."""
-    name = str(path.relative_to(PACKAGE))
-    missing = does_something(path.read_text()) and not (TESTS / its_tests(path)).exists()
-    assert missing == (name in TESTED_ELSEWHERE), f"write tests/{its_tests(path)}, or mend TESTED_ELSEWHERE"
+    missing = by_file(lambda path: does_something(path.read_text()) and not (TESTS / its_tests(path)).exists())
+    assert missing.keys() - TESTED_ELSEWHERE.keys() == set(), "write their test modules, or mend TESTED_ELSEWHERE"
+    assert TESTED_ELSEWHERE.keys() - missing.keys() == set(), "these have a test module, or need none"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if part_of(path) in PURE], ids=lambda path: path.name)
-def test_decisions_are_pure(path: Path) -> None:
+def test_decisions_are_pure() -> None:
     """Values and decisions await nothing, read no clock and use no randomness."""
-    assert impure(path.read_text()) == []
+    pure = [path for path in FILES if part_of(path) in PURE]
+    assert len(pure) > 50
+    assert by_file(lambda path: impure(path.read_text()), pure) == {}
 
 
-@each_file
-def test_private_means_private(path: Path) -> None:
-    """No file uses a private name that isn't its own, or inherited within its part; one file is exempt."""
-    if path == INTERNALS:
-        pytest.skip("this file holds all uses of private names, under tests of its own")
-    assert strangers(path.read_text(), made_in(part_of(path))) == []
+def test_private_means_private() -> None:
+    """No file uses a private name that isn't its own, or inherited within its part.
+
+    One file is exempt: it holds all uses of private names, under tests of its own.
+    """
+    others = [path for path in FILES if path != INTERNALS]
+    assert by_file(lambda path: strangers(path.read_text(), made_in(part_of(path))), others) == {}
+    assert INTERNALS in FILES
 
 
 @pytest.mark.parametrize(

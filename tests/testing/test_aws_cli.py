@@ -6,6 +6,8 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,12 +41,11 @@ class Reached:
     region: str
 
 
-async def aws(local: LocalECS | Reached, home: Path, *arguments: str) -> Ran:
-    """Run `aws ecs …`."""
-    program = Path(sys.executable).with_name("aws")
-    environment = {
+def environment(local: LocalECS | Reached, home: Path) -> dict[str, str]:
+    """Return the environment of an AWS CLI that reaches this local ECS."""
+    return {
         "HOME": str(home),
-        "PATH": str(program.parent),
+        "PATH": str(Path(sys.executable).parent),
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": local.region,
@@ -52,9 +53,48 @@ async def aws(local: LocalECS | Reached, home: Path, *arguments: str) -> Ran:
         "AWS_MAX_ATTEMPTS": "1",
         "AWS_PAGER": "",
     }
+
+
+COMMANDS = """
+import contextlib, io, json, sys
+from awscli.clidriver import create_clidriver
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = create_clidriver().main(json.loads(line))
+    print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
+@asynccontextmanager
+async def aws_commands(local: LocalECS, home: Path) -> AsyncIterator[Callable[..., Awaitable[Ran]]]:
+    """Open one process that runs many commands `aws ecs …`: to start one for each takes longer than they take."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        program, "ecs", *arguments, "--output", "json", env=environment, stdout=pipe, stderr=pipe
+        sys.executable, "-c", COMMANDS, env=environment(local, home), stdin=pipe, stdout=pipe
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+
+    async def run(*arguments: str) -> Ran:
+        stdin.write(json.dumps(["ecs", *arguments, "--output", "json"]).encode() + b"\n")
+        status, out, err = json.loads(await stdout.readline())
+        return Ran(status, json.loads(out) if out.strip() else None, err)
+
+    try:
+        yield run
+    finally:
+        stdin.close()
+        await process.wait()
+
+
+async def aws(local: LocalECS | Reached, home: Path, *arguments: str) -> Ran:
+    """Run `aws ecs …`."""
+    program = Path(sys.executable).with_name("aws")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        program, "ecs", *arguments, "--output", "json", env=environment(local, home), stdout=pipe, stderr=pipe
     )
     out, err = await process.communicate()
     assert process.returncode is not None
@@ -150,10 +190,13 @@ NETWORK = "awsvpcConfiguration={subnets=[subnet-1,subnet-2],securityGroups=[sg-1
 async def test_the_aws_cli_runs_a_fargate_task_to_its_end(tmp_path: Path) -> None:
     """Cluster, definition, run, both waiters, the task's own end, and deleting everything."""
     clock = VirtualClock()
-    async with LocalECS(instances=0, clock=clock, provisioning_seconds=60, running_seconds=3600, exit_code=3) as local:
+    async with (
+        LocalECS(instances=0, clock=clock, provisioning_seconds=60, running_seconds=3600, exit_code=3) as local,
+        aws_commands(local, tmp_path) as command,
+    ):
 
         async def done(*arguments: str) -> Any:
-            ran = await aws(local, tmp_path, *arguments)
+            ran = await command(*arguments)
             assert (ran.status, ran.complaint) == (0, "")
             return ran.out
 
@@ -171,7 +214,7 @@ async def test_the_aws_cli_runs_a_fargate_task_to_its_end(tmp_path: Path) -> Non
         (task,) = (await done(*run))["tasks"]
         assert (task["lastStatus"], task["capacityProviderName"]) == ("PROVISIONING", "FARGATE_SPOT")
         assert [each["taskArn"] for each in (await done(*run))["tasks"]] == [task["taskArn"]]
-        refused = await aws(local, tmp_path, *run, "--count", "2")
+        refused = await command(*run, "--count", "2")
         assert "(ConflictException)" in refused.complaint
 
         clock.advance(60)
