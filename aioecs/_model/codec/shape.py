@@ -26,7 +26,7 @@ from aioecs._model.codec.hidden_slots import (
     put_at,
     put_source,
 )
-from aioecs._model.codec.initializer import MembersSignature, copier, initializer
+from aioecs._model.codec.initializer import MembersSignature, copier, set_initializer
 from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
@@ -162,7 +162,7 @@ def request_shape(cls: type[T]) -> type[T]:
         attrs.frozen(kw_only=True, init=False, field_transformer=_add_copiers, repr=False),
     )
     made: Any = frozen(cls)
-    made.__init__ = initializer(made, _AS_IT_STANDS, refuse_unexpected)
+    set_initializer(made, _AS_IT_STANDS, refuse_unexpected)
     return cast("type[T]", made)
 
 
