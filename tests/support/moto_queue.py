@@ -17,8 +17,9 @@ from aiobotocore.session import AioSession
 
 import aioecs
 from aioecs.testing import LocalECS
-from aioecs.worker import MemoryLedger, Message, Worker, _message_handler, _worker_run
+from aioecs.worker import MemoryLedger, Message, Worker, _message_handler
 from aioecs.worker._jobs.decisions import MessageAction
+from aioecs.worker._sqs import receiver
 
 SESSION = AioSession()  # botocore reads its service models once for each session
 TIMEOUTS = aioecs.Timeouts(connect=1, attempt=1, consistency=0.2, settle=0.5, drain=1)
@@ -141,7 +142,7 @@ async def queue_setup(url: str, *, receives: int = 10, **options: Any) -> AsyncI
     """
     local = LocalECS(**{"cpu": 10**6, "memory": 10**6, **options})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_worker_run, "idle_delay", lambda *_: 0.05)
+        patch.setattr(receiver, "idle_delay", lambda *_: 0.05)
         async with local, SESSION.create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
             name = uuid.uuid4().hex
             dead = (await sqs.create_queue(QueueName=f"dead-{name}"))["QueueUrl"]
