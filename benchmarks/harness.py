@@ -30,7 +30,11 @@ NAMED = ("aiobotocore", "botocore", "aiohttp", "boto3", "aioboto3", "awscrt", "m
 
 def report(doc: str | None, figures: Callable[[bool], Figures], text: Callable[[Figures], str]) -> int:
     """Measure and print the report: the main function of a benchmark; returns 1 if a full run broke a bound."""
-    quick = arguments(doc).quick
+    return report_on(arguments(doc).quick, figures, text)
+
+
+def report_on(quick: bool, figures: Callable[[bool], Figures], text: Callable[[Figures], str]) -> int:
+    """Do what `report` does, with the command line read."""
     print(about(), "\n")
     found = figures(quick)
     print(text(found))
@@ -39,9 +43,14 @@ def report(doc: str | None, figures: Callable[[bool], Figures], text: Callable[[
 
 def arguments(doc: str | None) -> argparse.Namespace:
     """Parse the command line: `quick`."""
+    return parser_of(doc).parse_args()
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """Return the parser of the command line that all benchmarks have."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds, as proof that it runs")
-    return parser.parse_args()
+    return parser
 
 
 def print_bounds(bounds: list[Figures], quick: bool) -> int:

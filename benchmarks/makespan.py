@@ -220,7 +220,7 @@ async def measured(quick: bool) -> list[Figures]:
     if quick:
         return [
             *await scenario("packed", 60, (5, 40)),
-            *await scenario("single", 30, (20, 40)),
+            *await scenario("single", 60, (5, 40)),
             *await scenario("unlike", 30, (20, 40), clients=[OURS]),
         ]
     rows = await scenario("packed", COUNT, (100, 40), rounds=ROUNDS)

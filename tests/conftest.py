@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import botocore
 import pytest
+from aiobotocore.hooks import AioHierarchicalEmitter
+from aiobotocore.session import AioSession
 from botocore import handlers
 from hypothesis import HealthCheck, settings
 
@@ -98,6 +101,28 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, sing
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_directory / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(single_certificate_authority))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_sessions() -> Iterator[None]:
+    """Copy botocore's built-in handlers into each session, as registering them takes longer than most tests."""
+    made, registered = AioSession.__init__, dict[tuple[Any, ...], AioHierarchicalEmitter]()
+
+    def copied() -> AioHierarchicalEmitter:
+        builtin = tuple(handlers.BUILTIN_HANDLERS)
+        if builtin not in registered:
+            registered[builtin] = emitter = AioHierarchicalEmitter()
+            made(AioSession.__new__(AioSession), event_hooks=emitter)
+        return copy.copy(registered[builtin])
+
+    def make(session: AioSession, *args: Any, **settings: Any) -> None:
+        if not args and not settings.keys() - {"profile"}:
+            settings |= {"event_hooks": copied(), "include_builtin_handlers": False}
+        made(session, *args, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AioSession, "__init__", make)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -101,12 +101,19 @@ class BatchSession:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._withdraw_all("cancelled while draining")
             raise
+        self._end_streams()
+
+    def _end_streams(self) -> None:
+        """End the streams that other tasks still iterate over: they draw and send nothing more."""
+        for stream in tuple(self._streams):
+            stream.closed("batch")
 
     async def _withdraw_all(self, why: str) -> None:
         """Withdraw every open start, and wait until it has settled, as a cancelled caller does.
 
         Starts that were withdrawn before have had their time: it doesn't wait for those alone.
         """
+        self._end_streams()
         wait = self.engine.withdraw_all(self.on_cancel, why) and self.on_cancel != "abandon"
         settle = self.core.timeouts.settle if wait else 0.0
         with anyio.CancelScope(shield=True), contextlib.suppress(TimeoutError):

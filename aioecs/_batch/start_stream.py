@@ -301,12 +301,12 @@ class StartStream:
         self._end_drawing()
         self._engine.withdraw_some([each for each in self._entries.values() if each.stage is QUEUED], "keep", "ended")
 
-    def client_closed(self) -> None:
-        """End early: what was not sent yet can't be sent any more."""
+    def closed(self, what: str) -> None:
+        """End early, with the client or the batch: what was not sent yet can't be sent any more."""
         if not self._ending:
             if not self._exhausted:
-                self._drawing_error = ClientStateError("no more requests were drawn: the client was closed")
-            self._stop(ClientStateError("the client was closed before this start was sent"))
+                self._drawing_error = ClientStateError(f"no more requests were drawn: the {what} was closed")
+            self._stop(ClientStateError(f"the {what} was closed before this start was sent"))
 
     def _withdraw(self, why: str) -> None:
         """Withdraw the open starts, and stop the tasks of settled starts that the caller has not received."""

@@ -80,8 +80,6 @@ class Preparer:
         Raises:
             InvalidRequest: a documented rule is broken.
         """
-        if not isinstance(request, RunTaskRequest):
-            limits.expect(request, StartTaskRequest)
         if key is not None:
             _check_key(request, key)
         token = tokens.derived(key) if key is not None else fresh_token()
@@ -98,15 +96,16 @@ class Preparer:
         if not fan_out and tagged:
             self.check(sent_as)
         core = self.core
+        now = core.now
         record = CallRecord(
             request=request,
             token=token,
             timeouts=core.timeouts,
             retries=core.retries,
             delivery=delivery,
-            deadline=core.now + core.timeouts.call,
+            deadline=now + core.timeouts.call,
             scope_deadline=float("inf") if fan_out else anyio.current_effective_deadline(),
-            epoch=time.time() - core.now,
+            epoch=time.time() - now,
             rate_limited=self.rate_limited,
             keyed=key is not None,
             adopts=adopts,

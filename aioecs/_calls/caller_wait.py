@@ -25,7 +25,6 @@ from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._model.start_result import Outcome
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.cancellation_monitor import (
     CancellationMonitor,
@@ -143,7 +142,7 @@ class SharedCall:
 
     def note_delivered(self) -> None:
         """Note what a caller receives: a task that one caller received as started is stopped for no other."""
-        self.reported_started = self.reported_started or Outcome.STARTED in self.call.record.outcomes()
+        self.reported_started = self.reported_started or self.call.record.any_started
 
     def result(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return the response of the call, or the error to raise."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from aioecs._model.attempt import Answered, Attempt, NotSent, Rejected
+from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._model.codec.shape import Shape
 from aioecs._transport.answers import ResponseReader, is_trusted, read_response
 from aioecs._transport.classify import classify_failure
@@ -149,7 +149,7 @@ class _AttemptState:
     """Seconds added to the local clock to sign the request."""
     keys: Keys | None = attrs.field(default=None, repr=False)
     answer: Response | None = attrs.field(default=None, repr=False)
-    outcome: Any = attrs.field(default=None, repr=False)
+    outcome: Answered[Any] | Rejected | Lost = attrs.field(init=False, repr=False)
     """The outcome that the answer stands for."""
 
     def take_answer(self, answer: Response) -> bool:
