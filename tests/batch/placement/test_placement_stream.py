@@ -26,6 +26,7 @@ from aioecs import (
     StartResult,
     StartTaskRequest,
 )
+from aioecs._batch import start_stream
 from aioecs._batch.batch import session_of
 from aioecs._batch.placement import placement_stream
 from aioecs._batch.placement.inventory import Inventory
@@ -67,8 +68,9 @@ async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refresh inventories soon."""
+    """Refresh inventories soon, and draw all starts of a call at once, however slow the machine is."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
+    monkeypatch.setattr(start_stream, "DRAW_SLICE", 60.0)
 
 
 def spread_of(local: LocalECS) -> Counter[str]:
