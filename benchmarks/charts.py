@@ -1,4 +1,7 @@
-"""Bar charts in SVG, small enough for the repository: text stays text, and two runs differ only in their figures."""
+"""Bar charts in SVG, small enough for the repository: text stays text, and two runs differ only in their figures.
+
+A chart has a light and a dark set of colors, and takes that of the reader's system.
+"""
 
 from __future__ import annotations
 
@@ -15,70 +18,127 @@ mpl.rcParams.update(
         "svg.hashsalt": "aioecs",
         "font.family": "sans-serif",
         "font.size": 9,
-        "hatch.linewidth": 1.5,
-        "hatch.color": "#ffffff",
+        "hatch.linewidth": 1.0,
     }
 )
 
 from matplotlib.axes import Axes  # noqa: E402 after the backend is chosen
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter  # noqa: E402
 
-WIDTH, ROW, TOP = 8.6, 0.3, 0.75  # in inches
-OWN, OTHERS, INK, QUIET = "#1a7f5a", "#a3adb8", "#1f2328", "#59636e"
+WIDTH, ROW, TOP, BOTTOM = 8.6, 0.3, 0.78, 0.32  # in inches
+PAPER, OWN, OTHERS, FADED, INK, QUIET, LINE = (
+    *("#fffffe", "#1a7f5a", "#a3adb8", "#eef1f4", "#1f2328", "#59636e", "#d1d9e0"),
+)
+DARK = {
+    PAPER: "#0d1117",
+    OWN: "#3fb68b",
+    OTHERS: "#767f89",
+    FADED: "#1c2229",
+    INK: "#e6edf3",
+    QUIET: "#9aa4af",
+    LINE: "#3d444d",
+}
+"""By color of the light chart: that of the dark one."""
 
 
 @attrs.frozen
 class Bar:
-    """One figure and its label; hatched if it is not ranked."""
+    """One figure and its label."""
 
     value: float
     label_text: str
-    out: bool = False
+
+
+@attrs.frozen
+class Never:
+    """What ended without doing all that was asked: no figure ranks it, so its row is hatched from end to end."""
+
+    label_text: str
+
+
+@attrs.frozen
+class Absent:
+    """A figure that can't exist; the text says why."""
+
+    label_text: str
 
 
 @attrs.frozen
 class Panel:
-    """A column of bars under a heading, one for each label of the chart; None for a missing figure."""
+    """A column of bars under a heading, one for each label of the chart, on a scale that its axis states."""
 
     heading: str
-    bars: Sequence[Bar | None]
+    bars: Sequence[Bar | Never | Absent]
+    best: float | None = None
+    """What no client could do better; drawn as a line."""
+
+    def limit(self, width: float) -> float:
+        """Return where the scale ends, on so many inches: labels need space to the right of the bars."""
+        bars = [bar for bar in self.bars if isinstance(bar, Bar)]
+        longest = max((bar.value for bar in bars), default=1.0) or 1.0
+        space = 0.075 * max((len(bar.label_text) for bar in bars), default=0) + 0.1
+        return longest / (1 - min(0.6, space / width))
 
 
-def chart(title: str, notes: Sequence[str], labels: Sequence[str], panels: Sequence[Panel]) -> str:
-    """Draw a chart; labels that begin with "aioecs" are highlighted."""
+def chart(
+    title: str, notes: Sequence[str], labels: Sequence[str], panels: Sequence[Panel], *, one_scale: bool = False
+) -> str:
+    """Draw a chart; labels that begin with "aioecs" are highlighted, and with `one_scale` all panels share a scale."""
     top = TOP + 0.2 * len(notes)
-    height = top + ROW * len(labels) + 0.15
-    figure = Figure(figsize=(WIDTH, height))
+    height = top + ROW * len(labels) + BOTTOM
+    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
     figure.suptitle(title, x=0.02, y=1 - 0.2 / height, ha="left", va="center", color=INK, weight="bold", size=11)
     for number, note in enumerate(notes):
         figure.text(0.02, 1 - (0.46 + 0.2 * number) / height, note, va="center", color=QUIET)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(left=0.29, right=0.98, top=1 - top / height, bottom=0.15 / height, wspace=0.12)
+    left = (0.12 + 0.07 * max(map(len, labels))) / WIDTH
+    figure.subplots_adjust(left=left, right=0.985, top=1 - top / height, bottom=BOTTOM / height, wspace=0.12)
+    width = WIDTH * (1 - left) / len(panels)
+    limit = max(panel.limit(width) for panel in panels)
     for panel, within in zip(panels, axes, strict=True):
-        _draw(within, panel, labels)
+        _draw(within, panel, labels, limit if one_scale else panel.limit(width), ticks=5 if width > 2 else 3)
     for tick, label in zip(axes[0].get_yticklabels(), labels, strict=True):
         tick.set(color=INK, weight="bold" if label.startswith("aioecs") else "normal")
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None, "Title": title, "Description": "; ".join(notes)})
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+    return _with_dark_colors("\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n")
 
 
-def _draw(within: Axes, panel: Panel, labels: Sequence[str]) -> None:
-    rows = range(len(labels))
-    for row, label, bar in zip(rows, labels, panel.bars, strict=True):
-        own = label.startswith("aioecs")
-        if bar is None:
-            within.text(0, row, " not measured", va="center", color=QUIET)
-            continue
-        drawn = within.barh(row, bar.value, 0.55, color=OWN if own else OTHERS, hatch="///" if bar.out else None)
-        within.bar_label(drawn, [bar.label_text], padding=4, color=INK, weight="bold" if own else "normal")
+def _draw(within: Axes, panel: Panel, labels: Sequence[str], limit: float, ticks: int) -> None:
+    within.set_facecolor(PAPER)
+    for row, (label, bar) in enumerate(zip(labels, panel.bars, strict=True)):
+        _draw_bar(within, row, bar, limit, own=label.startswith("aioecs"))
+    if panel.best is not None:
+        within.axvline(panel.best, color=INK, linewidth=1, linestyle=(0, (3, 2)), zorder=0.9)
     within.set_title(panel.heading, loc="left", color=QUIET, size=9)
-    within.set_yticks(list(rows), labels)
+    within.set_yticks(range(len(labels)), labels)
     within.set_ylim(len(labels) - 0.4, -0.6)
-    # Labels are to the right of the bars: leave space beside the longest bar for the longest label.
-    bars = [bar for bar in panel.bars if bar is not None]
-    longest = max(bar.value for bar in bars) or 1
-    within.set_xlim(0, longest * (1 + 0.13 * max(len(bar.label_text) for bar in bars) / 10 * 2.4))
-    within.tick_params(length=0, bottom=False, labelbottom=False)
+    within.set_xlim(0, limit)
+    within.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+    within.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    within.tick_params(length=0, labelsize=8, axis="x", labelcolor=QUIET)
+    within.tick_params(length=0, axis="y")
+    within.grid(axis="x", color=LINE, linewidth=0.6)
+    within.set_axisbelow(True)
     within.spines[["top", "right", "bottom"]].set_visible(False)
-    within.spines["left"].set_color("#d1d9e0")
+    within.spines["left"].set_color(LINE)
+
+
+def _draw_bar(within: Axes, row: int, bar: Bar | Never | Absent, limit: float, *, own: bool) -> None:
+    if isinstance(bar, Bar):
+        drawn = within.barh(row, bar.value, 0.55, color=OWN if own else OTHERS)
+        within.bar_label(drawn, [bar.label_text], padding=4, color=INK, weight="bold" if own else "normal")
+        return
+    if isinstance(bar, Never):
+        within.barh(row, limit, 0.55, color=FADED, hatch="////", edgecolor=LINE, linewidth=0)
+    within.text(limit * 0.02, row, bar.label_text, va="center", color=QUIET, style="italic")
+
+
+def _with_dark_colors(svg: str) -> str:
+    rules = "".join(
+        f'[style*="{what}: {light}"], [{what}="{light}"] {{ {what}: {dark} !important }} '
+        for light, dark in DARK.items()
+        for what in ("fill", "stroke")
+    )
+    return svg.replace("</style>", f" @media (prefers-color-scheme: dark) {{ {rules}}}</style>", 1)

@@ -30,7 +30,10 @@ UNLIKE = "start_tasks, its own environment each"
 PACKED = "start_tasks, shared overrides"
 AFRESH, AFRESH_FEW = "start_tasks, 20,000 equal made afresh", "start_tasks, 1,000 equal made afresh"
 """Each request is made with overrides of its own, equal to the others'; one report has them all."""
-SIZES = {OWN: 1, ONE: 1, TEN: 10, UNLIKE: 1, PACKED: 10, AFRESH: 10, AFRESH_FEW: 10}
+PLACED = "place_tasks, its own environment each"
+"""aioecs chooses the instances; aiobotocore's caller names them."""
+RUN, RUN_MANY = "run_task, its own environment", "run_tasks, its own environment each"
+SIZES = {OWN: 1, ONE: 1, TEN: 10, UNLIKE: 1, PACKED: 10, AFRESH: 10, AFRESH_FEW: 10, PLACED: 1, RUN: 1, RUN_MANY: 1}
 """Tasks of a call, by shape."""
 
 Method = Callable[[int], Awaitable[int]]
@@ -62,6 +65,13 @@ def wire_of_its_own(number: int) -> dict[str, Any]:
         "containerInstances": hosts(number, 1),
         "overrides": {"containerOverrides": [{"name": "main", "environment": environment}]},
     }
+
+
+def run_of_its_own(number: int) -> dict[str, Any]:
+    """Return a RunTask request as botocore takes it, with an environment of its own."""
+    request = wire_of_its_own(number)
+    del request["containerInstances"]
+    return request
 
 
 def read(task_arn: str | None, created_at: object) -> int:
@@ -132,7 +142,16 @@ async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIt
             (task,) = (await client.start_task(**wire_of_its_own(number)))["tasks"]
             return read(task["taskArn"], task["createdAt"])
 
-        yield {OWN: lambda calls: run_calls(calls, own), ONE: by(1), TEN: by(10)}
+        async def run(number: int) -> int:
+            (task,) = (await client.run_task(**run_of_its_own(number)))["tasks"]
+            return read(task["taskArn"], task["createdAt"])
+
+        yield {
+            OWN: lambda calls: run_calls(calls, own),
+            ONE: by(1),
+            TEN: by(10),
+            RUN: lambda calls: run_calls(calls, run),
+        }
 
 
 @asynccontextmanager

@@ -1,7 +1,9 @@
-"""The first client of a process and its first call: their duration, and how long they block the loop.
+"""The import, the first client of a process and its first call: CPU and wall time, and how long they block the loop.
 
-`benchmarks.startup` calls `print_figures` in a new process that has imported only the measured library, before the loop
-runs. The loop's stall is the longest delay of a task that wakes every millisecond.
+`benchmarks.startup` calls `print_figures` in a new process, which has imported asyncio and neither library. The library
+is imported before the loop runs, as a module's imports are: for aioecs the class and the request that the program
+names, for aiobotocore the function that it gets its session from. The loop's stall is the longest delay of a task that
+wakes every millisecond; its CPU time is what the process spends meanwhile, which other processes hardly change.
 """
 
 from __future__ import annotations
@@ -10,14 +12,14 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 OURS, RAW = "aioecs", "aiobotocore"
-IMPORTS = {OURS: "aioecs", RAW: "aiobotocore.session"}
+IMPORTS = {OURS: ("aioecs", "Client"), RAW: ("aiobotocore.session", "get_session")}
 TICK = 0.001
 HOST = f"arn:aws:ecs:us-east-1:123456789012:container-instance/render/{1:032x}"
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
@@ -25,37 +27,54 @@ KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secr
 
 @dataclass
 class Durations:
-    """The duration of a block and its longest stall of the loop, in ms."""
+    """The duration of a block, its CPU time (threads included), and its longest stall of the loop, in ms."""
 
     wall: float = 0.0
+    cpu: float = 0.0
     stall: float = 0.0
+    stall_cpu: float = 0.0
+    """The most CPU time that the process spent while the loop was blocked."""
+
+
+@contextmanager
+def timed(found: Durations) -> Generator[None]:
+    """Measure the duration and the CPU time of the block."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        yield
+    finally:
+        found.wall, found.cpu = (time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3
 
 
 @asynccontextmanager
-async def measured_block(*, collected: bool = True) -> AsyncIterator[Durations]:
+async def measured_block(*, collected: bool = True) -> AsyncGenerator[Durations]:
     """Measure the duration of the block, and the longest time that it blocked the loop."""
     found = Durations()
 
     async def tick() -> None:
-        last = time.perf_counter()
+        last, last_cpu = time.perf_counter(), time.process_time()
+
+        def note() -> None:
+            found.stall = max(found.stall, (time.perf_counter() - last - TICK) * 1e3)
+            found.stall_cpu = max(found.stall_cpu, (time.process_time() - last_cpu) * 1e3)
+
         try:
             while True:
                 await asyncio.sleep(TICK)
-                found.stall = max(found.stall, (time.perf_counter() - last - TICK) * 1e3)
-                last = time.perf_counter()
+                note()
+                last, last_cpu = time.perf_counter(), time.process_time()
         finally:
-            # Includes a stall that lasts to the end.
-            found.stall = max(found.stall, (time.perf_counter() - last - TICK) * 1e3)
+            note()  # includes a stall that lasts to the end
 
     if collected:
         gc.collect()
     ticker = asyncio.ensure_future(tick())
     await asyncio.sleep(5 * TICK)
-    found.stall, began = 0.0, time.perf_counter()
+    found.stall = found.stall_cpu = 0.0
     try:
-        yield found
+        with timed(found):
+            yield found
     finally:
-        found.wall = (time.perf_counter() - began) * 1e3
         await asyncio.sleep(0)
         ticker.cancel()
         await asyncio.wait([ticker])
@@ -77,22 +96,39 @@ async def call(library: Any, side: str, client: Any) -> None:
         await client.start_task(cluster="render", taskDefinition="frame:42", containerInstances=[HOST])
 
 
-async def measured(library: Any, side: str, url: str, collected: bool) -> dict[str, float]:
-    """Open the first client of this process, and make its first call."""
+async def measured(library: Any, side: str, url: str, collected: bool) -> dict[str, Durations]:
+    """Open the first client of this process, make its first call, and open a second client beside it."""
     async with measured_block(collected=collected) as opening:
         context = client(library, side, url)
         opened = await context.__aenter__()
     async with measured_block(collected=collected) as first:
         await call(library, side, opened)
-    await context.__aexit__(None, None, None)
-    return {
-        "first client": opening.wall,
-        "stall, first client": opening.stall,
-        "first call": first.wall,
-        "stall, first call": first.stall,
-    }
+    async with measured_block(collected=collected) as again:
+        second = client(library, side, url)
+        await second.__aenter__()
+    for each in (second, context):
+        await each.__aexit__(None, None, None)
+    return {"first client": opening, "first call": first, "second client": again}
+
+
+def figures(side: str, url: str, collected: bool) -> dict[str, float]:
+    """Return the figures in ms, by what and which: the whole is the import, the first client and its first call."""
+    importing, (module, name) = Durations(), IMPORTS[side]
+    with timed(importing):
+        library = import_module(module)
+        getattr(library, name)  # aioecs imports its names when the first of them is needed
+    blocks = asyncio.run(measured(library, side, url, collected))
+    found = {}
+    for kind in ("cpu", "wall"):
+        opened = getattr(importing, kind) + getattr(blocks["first client"], kind)
+        found[f"import, {kind}"] = getattr(importing, kind)
+        found |= {f"{what}, {kind}": getattr(block, kind) for what, block in blocks.items()}
+        found[f"import and first client, {kind}"] = opened
+        found[f"import, first client and call, {kind}"] = opened + getattr(blocks["first call"], kind)
+    found |= {f"CPU of the stall, {what}": block.stall_cpu for what, block in blocks.items()}
+    return found | {f"stall, {what}": block.stall for what, block in blocks.items()}
 
 
 def print_figures(side: str, url: str, collected: bool) -> None:
     """Print the figures in ms as JSON; with `collected`, garbage is collected before each measurement."""
-    print(json.dumps(asyncio.run(measured(import_module(IMPORTS[side]), side, url, collected))))
+    print(json.dumps(figures(side, url, collected)))

@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
@@ -29,7 +30,11 @@ NAMED = ("aiobotocore", "botocore", "aiohttp", "boto3", "aioboto3", "awscrt", "m
 
 def report(doc: str | None, figures: Callable[[bool], Figures], text: Callable[[Figures], str]) -> int:
     """Measure and print the report: the main function of a benchmark; returns 1 if a full run broke a bound."""
-    quick = arguments(doc).quick
+    return report_on(arguments(doc).quick, figures, text)
+
+
+def report_on(quick: bool, figures: Callable[[bool], Figures], text: Callable[[Figures], str]) -> int:
+    """Do what `report` does, with the command line read."""
     print(about(), "\n")
     found = figures(quick)
     print(text(found))
@@ -38,9 +43,14 @@ def report(doc: str | None, figures: Callable[[bool], Figures], text: Callable[[
 
 def arguments(doc: str | None) -> argparse.Namespace:
     """Parse the command line: `quick`."""
+    return parser_of(doc).parse_args()
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """Return the parser of the command line that all benchmarks have."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds, as proof that it runs")
-    return parser.parse_args()
+    return parser
 
 
 def print_bounds(bounds: list[Figures], quick: bool) -> int:
@@ -63,8 +73,8 @@ def bound(
 
 def about() -> str:
     """Return a line about the environment: versions, botocore's signer, and the cores."""
-    found = []
-    for name in ("aioecs", *NAMED):
+    found = [f"aioecs {import_module('aioecs').__version__}"]  # the checkout's; imported late: imports are measured
+    for name in NAMED:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

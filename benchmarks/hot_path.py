@@ -1,17 +1,29 @@
 """CPU and wall time of a call, and of a started task: aioecs against aiobotocore, aioboto3, and boto3 with threads.
 
-    python -m benchmarks.hot_path [--quick]
+    python -m benchmarks.hot_path [--quick] [--only CLIENT ...] [--plain]
 
-Requests are written as users write them, on both sides, and made within what is measured: with an environment of their
-own each, or with overrides that were made once. aioecs starts one task a call, ten a call, and many by `start_tasks`:
-unlike ones, ones that share their overrides, and equal ones whose overrides are made afresh for each. A report keeps
-its requests and results to its end. The answers are full tasks, which each side hands over as its users get them:
-dicts, or aioecs's typed values with outcomes and retries on. Of tasks with an environment of their own the caller reads
-the ARN and the time of creation.
+Requests are written as users write them, on both sides, and made within what is measured. Each line is one client and
+one shape of calls:
+
+- `one a call, its own environment`: `start_task` with overrides made for the call; the caller reads the task's ARN and
+  the time of its creation. Issue 17's (a).
+- `one a call, shared overrides` and `ten a call`: `start_task` with overrides that were made once. (b)
+- `start_tasks, its own environment each`: unlike requests, in reports of 1,000; no two share a call. (c)
+- `start_tasks, shared overrides`: equal requests with overrides that were made once, in reports of 1,000.
+- `start_tasks, 20,000 equal made afresh`: each request has overrides of its own that equal the others', in one report
+  of 20,000, and beside it in reports of 1,000. (d)
+- `place_tasks, its own environment each`: unlike requests that name no instance, in reports of 1,000. (e)
+- `run_task` and `run_tasks, its own environment`: the same by RunTask. (f)
+
+A report keeps its requests and results to its end. aiobotocore does each by a call for each task, with overrides made
+in the same way; for `place_tasks` its caller names the instances, so it does less. The answers are full tasks, which
+each side hands over as its users get them: dicts, or aioecs's typed values with outcomes and retries on. No client
+limits its rate.
 
 It runs over plain HTTP and TLS on loopback; aioecs with and without msgspec; both sides on uvloop too where it is
 installed. Each client has a process of its own, with no other library in it, and its garbage is collected as it comes.
-The clients take turns, round by round. CPU is that of the whole client process, threads included.
+The clients take turns, round by round. CPU is that of the whole client process, threads included. `--only` measures
+some of the clients, by their names in the table, and `--plain` leaves TLS out.
 """
 
 from __future__ import annotations
@@ -19,18 +31,23 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing.connection import Connection
 
 from benchmarks.clients import (
     AFRESH,
     AFRESH_FEW,
+    ON_UVLOOP,
     ONE,
     OURS,
     OWN,
     PACKED,
+    PLACED,
     RAW,
+    RUN,
+    RUN_MANY,
     SIZES,
     TEN,
     UNLIKE,
@@ -39,7 +56,7 @@ from benchmarks.clients import (
     loop_of,
     missing,
 )
-from benchmarks.harness import CORES, Figures, bound, child_process, report, spread, table
+from benchmarks.harness import CORES, Figures, bound, child_process, parser_of, report_on, spread, table
 from benchmarks.minimal_server import Endpoint, listening
 
 Key = tuple[str, str]
@@ -50,7 +67,8 @@ Play = Callable[[Key, int], tuple[float, float]]
 ROUNDS, SECONDS = 9, 0.4  # of each way, and about how long each round of it takes
 WHOLE = {AFRESH: 2_000}
 """Calls of a round that is one report, of ten starts each."""
-AGAINST = {OWN: OWN, UNLIKE: OWN, AFRESH: OWN, AFRESH_FEW: OWN, ONE: ONE, TEN: ONE, PACKED: ONE}
+AGAINST = dict.fromkeys((OWN, UNLIKE, AFRESH, AFRESH_FEW, PLACED), OWN)
+AGAINST |= dict.fromkeys((ONE, TEN, PACKED), ONE) | dict.fromkeys((RUN, RUN_MANY), RUN)
 """What aiobotocore does in comparison: a call for each task, with overrides made in the same way."""
 
 
@@ -120,10 +138,11 @@ def _way(scheme: str, key: Key, times: list[tuple[float, float]]) -> Figures:
     }
 
 
-def figures(quick: bool) -> Figures:
+def figures(quick: bool, only: Sequence[str] = (), plain: bool = False) -> Figures:
     """Measure both schemes; `methods` has CPU and wall time of a call in µs, round by round."""
     rounds, seconds = (1, 0.0) if quick else (ROUNDS, SECONDS)
-    methods = [way for tls in (False, True) for way in measured(tls, rounds, seconds)]
+    names = [name for name in clients() if not only or name in (RAW, *only)]
+    methods = [way for tls in (False, True)[: 1 if plain else 2] for way in measured(tls, rounds, seconds, names)]
     compare_with_raw(methods)
     return {"methods": methods, "missing": missing(), "bounds": bounds(methods)}
 
@@ -135,8 +154,15 @@ def compare_with_raw(methods: list[Figures]) -> None:
     """
     for way in methods:
         for shape, name in ((AGAINST[way["shape"]], "under_one"), (TEN, "under_ten")):
-            raw = find(methods, way["scheme"], RAW, shape)
+            raw = find(methods, way["scheme"], _raw_of(methods, way["client"]), shape)
             way[name] = _ratios(raw, way)
+
+
+def _raw_of(methods: list[Figures], client: str) -> str:
+    """Return the name of the aiobotocore that a client is compared with: on uvloop with that on uvloop."""
+    other = RAW + ON_UVLOOP
+    measured_too = client.endswith(ON_UVLOOP) and any(way["client"] == other for way in methods)
+    return other if measured_too else RAW
 
 
 def _ratios(base: Figures, way: Figures) -> list[float]:
@@ -151,8 +177,10 @@ def find(methods: list[Figures], scheme: str, client: str, shape: str) -> Figure
 
 
 def bounds(methods: list[Figures]) -> list[Figures]:
-    """Hold aioecs over plain HTTP against what issue 17 asks for; under TLS the ratios are only reported."""
-    asked = {OWN: 8, ONE: 10, UNLIKE: 8, AFRESH: 30}
+    """Hold aioecs over plain HTTP against what issue 17 asks for; the other ratios are only reported."""
+    if not any(way["client"] == OURS for way in methods):
+        return []
+    asked = {OWN: 8, ONE: 10, UNLIKE: 8, AFRESH: 30, PLACED: 6.5}
     found = [
         bound(
             f"CPU of a task, aiobotocore over {shape}",
@@ -175,9 +203,20 @@ def text(found: Figures) -> str:
         times = [spread(each, ".0f") for each in (way["cpu"], way["wall"])]
         ratios = [spread(way[name], ".1f") for name in ("under_one", "under_ten")]
         rows.append([way["scheme"], way["client"], way["shape"], *times, spread(task, ".1f"), *ratios])
-    said = "raw is aiobotocore with a call for each task, and overrides made in the same way\n"
+    said = (
+        "raw is aiobotocore with a call for each task, and overrides made in the same way; on uvloop, raw on uvloop\n"
+    )
     return f"{table(head, rows)}\n{said}{found['missing']}"
 
 
+def main() -> int:
+    """Measure what the command line asks for."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="CLIENT", help="these clients beside aiobotocore")
+    parser.add_argument("--plain", action="store_true", help="plain HTTP alone")
+    given = parser.parse_args()
+    return report_on(given.quick, partial(figures, only=given.only, plain=given.plain), text)
+
+
 if __name__ == "__main__":
-    raise SystemExit(report(__doc__, figures, text))
+    raise SystemExit(main())

@@ -1,7 +1,8 @@
-"""A minimal server for StartTask, in its own process: complete tasks over HTTP/1.1 or TLS.
+"""A minimal server for StartTask and RunTask, in its own process: complete tasks over HTTP/1.1 or TLS.
 
-It has no state and no limits, so that a benchmark measures the client. Each request is parsed as JSON, and each of its
-instances gets a complete task with its own ARN.
+It has no state and no limits, so that a benchmark measures the client. Each request is parsed as JSON, and each task
+that it asks for gets a complete answer with its own ARN. It also answers the reads that placement begins with: fifty
+instances that never fill, and a task definition of one small container.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import attrs
 import trustme
@@ -75,16 +77,33 @@ def _template() -> bytes:
 TEMPLATE = _template()
 
 
-def answer(body: bytes) -> bytes:
-    """Return the response to a request: one task on each of its instances."""
-    request = json.loads(body)
+def started(request: Any) -> bytes:
+    """Return the answer of StartTask, with one task on each of its instances, or of RunTask."""
     now = f"{time.time():.3f}".encode()
     by = request.get("startedBy", "").encode()
     tasks = [
         TEMPLATE % {b"host": host.encode(), b"id": secrets.token_hex(16).encode(), b"by": by, b"now": now}
-        for host in request["containerInstances"]
+        for host in request.get("containerInstances") or HOSTS[: request.get("count", 1)]
     ]
     return b'{"failures":[],"tasks":[%b]}' % b",".join(tasks)
+
+
+_CAPACITY = [{"name": name, "type": "INTEGER", "integerValue": 10**9} for name in ("CPU", "MEMORY")]
+
+
+def read(request: Any) -> bytes:
+    """Return the answer of a list or a description; its members show which operation it is."""
+    described = [
+        {"containerInstanceArn": arn, "status": "ACTIVE", "agentConnected": True, "remainingResources": _CAPACITY}
+        for arn in request.get("containerInstances", ())
+    ]
+    definition = {
+        "taskDefinitionArn": f"{ACCOUNT}:task-definition/frame:42",
+        "containerDefinitions": [{"name": "main", "cpu": 1, "memory": 1}],
+    }
+    return json.dumps(
+        {"containerInstanceArns": HOSTS, "containerInstances": described, "failures": [], "taskDefinition": definition}
+    ).encode()
 
 
 class MinimalServer(asyncio.Protocol):
@@ -109,8 +128,8 @@ class MinimalServer(asyncio.Protocol):
             if len(self._read) < end + 4 + length:
                 return
             body, self._read = self._read[end + 4 : end + 4 + length], self._read[end + 4 + length :]
-            assert b".starttask" in head, head
-            self._answer(answer(body))
+            starts = b".starttask\r\n" in head or b".runtask\r\n" in head
+            self._answer((started if starts else read)(json.loads(body)))
 
     def _answer(self, body: bytes) -> None:
         head = (

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import botocore
 import pytest
+from aiobotocore.hooks import AioHierarchicalEmitter
+from aiobotocore.session import AioSession
 from botocore import handlers
+from hypothesis import HealthCheck, settings
 
 import aioecs
 from aioecs.testing import LocalECS
 
 pytest.register_assert_rewrite("ledger_rules")  # it has tests, which the tests of each ledger inherit
+
+# A busy machine makes an example slow, which says nothing of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -93,6 +101,28 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, sing
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_directory / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(single_certificate_authority))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sessions_with_copied_handlers() -> Iterator[None]:
+    """Copy botocore's built-in handlers into each session, as registering them takes longer than most tests."""
+    made, registered = AioSession.__init__, dict[tuple[Any, ...], AioHierarchicalEmitter]()
+
+    def copied() -> AioHierarchicalEmitter:
+        builtin = tuple(handlers.BUILTIN_HANDLERS)
+        if builtin not in registered:
+            registered[builtin] = emitter = AioHierarchicalEmitter()
+            made(AioSession.__new__(AioSession), event_hooks=emitter)
+        return copy.copy(registered[builtin])
+
+    def make(session: AioSession, *args: Any, **settings: Any) -> None:
+        if not args and not settings.keys() - {"profile"}:
+            settings |= {"event_hooks": copied(), "include_builtin_handlers": False}
+        made(session, *args, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AioSession, "__init__", make)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import os
 import re
 import subprocess
 import sys
@@ -62,8 +63,15 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(clean: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the new environment, away from the checkout."""
     first, *arguments = command
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
-        [str(clean / "bin" / first), *arguments], cwd=clean, capture_output=True, text=True, timeout=60, check=False
+        [str(clean / "bin" / first), *arguments],
+        cwd=clean,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

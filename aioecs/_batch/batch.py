@@ -30,8 +30,10 @@ from aioecs.errors import InvalidRequest, StartCancelled
 class Batch(RunBatch):
     """Starts tasks for any number of callers: equal starts share calls, and each caller gets its own results.
 
-    An async context manager: leaving it waits until every start has its outcome; an exception in the block withdraws
-    the open starts, as `on_cancel` says. A caller in another task whose start is stopped by that gets StartCancelled.
+    An async context manager: leaving it waits until all that was sent or queued has its outcome; an exception in the
+    block withdraws the open starts, as `on_cancel` says. A caller in another task whose start is stopped by that gets
+    StartCancelled. Then nothing more is drawn or sent: a start that waits for capacity ends as it is known, and an
+    iteration that has requests left to draw raises ClientStateError.
     """
 
     def __init__(self, session: BatchSession) -> None:

@@ -20,8 +20,6 @@ from aioecs._batch.run_stream import RunStream
 from aioecs._batch.start_stream import Requests, StartStream
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
-from aioecs._calls.caller_wait import refuse_if_cancelled
-from aioecs._logic.calls.call_result import cancelled_of
 from aioecs._logic.sending.packing import Group, alike, instances_of
 from aioecs._model import limits
 from aioecs._model.batch_report import BatchReport, Statistics
@@ -103,11 +101,21 @@ class BatchSession:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._withdraw_all("cancelled while draining")
             raise
+        self._end_streams()
+
+    def _end_streams(self) -> None:
+        """End the streams that other tasks still iterate over: they draw and send nothing more."""
+        for stream in tuple(self._streams):
+            stream.closed("batch")
 
     async def _withdraw_all(self, why: str) -> None:
-        """Withdraw every open start, and wait until it has settled, as a cancelled caller does."""
-        self.engine.withdraw_all(self.on_cancel, why)
-        settle = 0.0 if self.on_cancel == "abandon" else self.core.timeouts.settle
+        """Withdraw every open start, and wait until it has settled, as a cancelled caller does.
+
+        Starts that were withdrawn before have had their time: it doesn't wait for those alone.
+        """
+        self._end_streams()
+        wait = self.engine.withdraw_all(self.on_cancel, why) and self.on_cancel != "abandon"
+        settle = self.core.timeouts.settle if wait else 0.0
         with anyio.CancelScope(shield=True), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settle):
                 await self.engine.idle()
@@ -147,7 +155,7 @@ class BatchSession:
     ) -> BatchReport:
         """Start all tasks of requests that name their instances, and report on them as `report_on` does."""
         stream = self.stream(cancel_scope, wait_for_capacity, keep=True)
-        return await self.report_on(stream, requests, cancel_scope)
+        return await self.report_on(stream, requests)
 
     def run_stream(self, source: Source | None, wait_for_capacity: float, *, keep: bool = False) -> RunStream:
         """Return a stream of RunTask requests; `keep` keeps every result for a report."""
@@ -164,17 +172,16 @@ class BatchSession:
     ) -> BatchReport:
         """Let ECS place and start all tasks of the requests, and report on them as `report_on` does."""
         stream = self.run_stream(cancel_scope, wait_for_capacity, keep=True)
-        return await self.report_on(stream, cast("Any", requests), cancel_scope)
+        return await self.report_on(stream, cast("Any", requests))
 
-    async def report_on(self, stream: StartStream, requests: Requests, source: Source | None) -> BatchReport:
+    async def report_on(self, stream: StartStream, requests: Requests) -> BatchReport:
         """Start all tasks in a stream, and return the results in the order of requests and instances.
 
         Raises:
             StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
         """
         await stream.report(requests)
-        if stream.was_cancelled:
-            await refuse_if_cancelled(source, partial(cancelled_of, stream.kept()))
+        await stream.refuse_if_cancelled()
         return BatchReport(starts=stream.kept(), statistics=self.statistics())
 
     # -------------------------------------------------------------------------------------------------------- groups

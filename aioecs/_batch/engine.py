@@ -101,15 +101,16 @@ class Engine:
         self.packing.withdraw(entry)
         self.outstanding -= 1
 
-    def withdraw_all(self, on_cancel: OnCancel, why: str) -> None:
-        """Withdraw every open start."""
-        in_flight = [entry for batch_call in self._calls_in_flight for entry in batch_call.entries]
+    def withdraw_all(self, on_cancel: OnCancel, why: str) -> bool:
+        """Withdraw every open start; return whether any was in flight and not withdrawn before."""
+        wanted = [batch_call for batch_call in self._calls_in_flight if batch_call.wanted]
+        in_flight = [entry for batch_call in wanted for entry in batch_call.entries]
         self.withdraw_some([*self.packing.waiting(), *self._behind, *in_flight], on_cancel, why)
+        return bool(wanted)
 
     def withdraw_some(self, entries: Iterable[Entry], on_cancel: OnCancel, why: str) -> None:
         """Withdraw these starts; queued ones all together, as there may be tens of thousands of them."""
-        others: list[Entry] = []
-        queued: list[Entry] = []
+        others, queued = list[Entry](), list[Entry]()
         for entry in entries:
             (queued if entry.stage is QUEUED else others).append(entry)
         self.packing.withdraw_some(queued)
@@ -165,8 +166,8 @@ class Engine:
         if self._dispatcher is dispatcher:
             self._dispatcher = None
         if dispatcher.cancelled():
-            for entry in [*self.packing.waiting(), *self._behind]:
-                self.withdraw(entry, "keep", "the client was closed, or the event loop ended")
+            queued = [*self.packing.waiting(), *self._behind]
+            self.withdraw_some(queued, "keep", "the client was closed, or the event loop ended")
 
     async def _ready(self) -> bool:
         """Wait until a call can be packed and there is a slot for it; False if no start is queued any more."""
@@ -281,8 +282,7 @@ class Engine:
         self._calls_in_flight.discard(batch_call)
         self._without_slot -= batch_call.call.record.keyed or batch_call.looked_up
         self._slot_freed.set()
-        record = batch_call.call.record
-        entries = batch_call.entries
+        record, entries = batch_call.call.record, batch_call.entries
         owned = record.starts([entry.request for entry in entries])
         whole = batch_call.wanted == len(entries)  # no start was withdrawn
         batch_call.results = results = owned if whole else assign_results(entries, owned)

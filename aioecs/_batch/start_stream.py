@@ -11,17 +11,17 @@ import anyio
 from aioecs._batch.batch_call import STARTED, BatchCall, StoppedLater, ends_all, known_result, not_sent, some_tokens
 from aioecs._batch.engine import Engine
 from aioecs._batch.stream_results import StreamResults
-from aioecs._calls.caller_wait import refuse_if_cancelled
+from aioecs._calls.caller_wait import is_second, refuse_if_cancelled
 from aioecs._logic.calls.call_result import cancelled_of
 from aioecs._logic.sending.packing import QUEUED, Entry, Group
 from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, reason_of
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired_after, fired_part, reason_of
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import emit_start_settled
-from aioecs.errors import ClientStateError, ECSError, InvalidRequest, StartCancelled
+from aioecs.errors import ClientStateError, ECSError, InvalidRequest
 
 Requests = Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest]
 DRAW_SLICE = 0.001  # in seconds: how long requests are drawn before results are yielded again
@@ -54,6 +54,7 @@ class StartStream:
         self._draw_limit = max(DRAW_AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, MIN_DRAW_AHEAD)
         self._drawn = 0
         self._exhausted = self._ending = self._scope_cancelled = self._settling_ended = False
+        self._fired: Source | None = None  # what has cancelled it: the first of the scope or token and the timeout
         self._drawing_task: asyncio.Task[None] | None = None
         self._drawing_error: BaseException | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
@@ -74,8 +75,8 @@ class StartStream:
         """
         await refuse_if_cancelled(None, partial(cancelled_of, ()))
         results = self._results
-        try:
-            with CancellationMonitor.here().watch(self._source, self._on_scope_cancelled):
+        with CancellationMonitor.here().watch(self._source, self._on_scope_cancelled):
+            try:
                 self._cancelled_now()
                 drawing = self._begin_drawing(requests)
                 while True:
@@ -95,20 +96,24 @@ class StartStream:
                             return
                     elif not results.ready:
                         await self._next_wake()
-        except asyncio.CancelledError as first:
-            await self._settle()
-            raise first from self._undelivered(None)
-        except Exception as error:
-            await self._settle()
-            cancelled = self._undelivered(f"the requests raised {type(error).__name__}")
-            cancelled.__context__, error.__context__ = error.__context__, cancelled
-            raise
-        finally:
-            if self._drawing_task is not None:
-                self._drawing_task.cancel()
-            self._close()
-            results.emit_undelivered()
-            self._core.report(tuple(results.ready), "left")
+            except asyncio.CancelledError as first:
+                fired = self._fired
+                if is_second(fired):
+                    self._end_settling()
+                await self._settle()
+                raise first from cancelled_of(results.take_undelivered(), reason_of(fired), fired)
+            except Exception as error:
+                await self._settle()
+                reason = f"the requests raised {type(error).__name__}"
+                cancelled = cancelled_of(results.take_undelivered(), reason, None)
+                cancelled.__context__, error.__context__ = error.__context__, cancelled
+                raise
+            finally:
+                if self._drawing_task is not None:
+                    self._drawing_task.cancel()
+                self._close()
+                results.emit_undelivered()
+                self._core.report(tuple(results.ready), "left")
 
     async def report(self, requests: Requests) -> None:
         """Start them all, and yield nothing: `kept` returns the results."""
@@ -127,14 +132,6 @@ class StartStream:
             self._drawing_task = self._core.background_tasks.own(self._draw_async(requests), "aioecs draws requests")
         self._exhausted = self._ending
         return iter(())
-
-    def _undelivered(self, reason: str | None) -> StartCancelled:
-        """Return an error with the results that no caller received."""
-        results = self._results
-        starts = results.kept() if results.keeps else tuple(results.ready)
-        results.emit_undelivered()
-        results.ready.clear()
-        return cancelled_of(starts, reason, None)
 
     async def _settle(self) -> None:
         """Wait until all starts have settled, `settle` seconds at most, or until a second cancel."""
@@ -264,8 +261,7 @@ class StartStream:
                     group = self._group_of(request, at)
                 except InvalidRequest as broken:
                     error, group = broken, None
-            entry = Entry(request, instance, self, self._drawn)
-            self._drawn += 1
+            entry = Entry(request, instance, self, self._next_number())
             if group is None:
                 self._settle_unsent(entry, error)
             else:
@@ -283,19 +279,21 @@ class StartStream:
 
     def _cancelled_now(self) -> bool:
         """Check the scope or token once more, right before the caller gets a result or the end."""
-        if self._scope_cancelled or self._source is None or not fired(self._source):
+        if self._scope_cancelled or fired_part(self._source) is None:
             return False
         self._on_scope_cancelled()
         return True
 
     def _on_scope_cancelled(self) -> None:
-        """Draw no more, and withdraw the open starts."""
+        """Draw no more, and withdraw the open starts; a second cancel ends the wait for their outcomes."""
         if not self._scope_cancelled:
-            self._scope_cancelled = True
+            self._scope_cancelled, self._fired = True, fired_part(self._source)
             self._end_drawing()
             self._settle_timer = self._core.loop.call_later(self._longest_wait(), self._end_settling)
             self._settling_id = self._core.settling.begin(self._described, self._longest_wait())
-            self._withdraw(reason_of(self._source) or "cancelled")
+            self._withdraw(reason_of(self._fired) or "cancelled")
+        elif fired_after(self._fired, self._source):
+            self._end_settling()
 
     def _stop(self, error: ECSError | None) -> None:
         """End early: queued starts would fail with the same error."""
@@ -303,12 +301,12 @@ class StartStream:
         self._end_drawing()
         self._engine.withdraw_some([each for each in self._entries.values() if each.stage is QUEUED], "keep", "ended")
 
-    def client_closed(self) -> None:
-        """End early: what was not sent yet can't be sent any more."""
+    def closed(self, what: str) -> None:
+        """End early, with the client or the batch: what was not sent yet can't be sent any more."""
         if not self._ending:
             if not self._exhausted:
-                self._drawing_error = ClientStateError("no more requests were drawn: the client was closed")
-            self._stop(ClientStateError("the client was closed before this start was sent"))
+                self._drawing_error = ClientStateError(f"no more requests were drawn: the {what} was closed")
+            self._stop(ClientStateError(f"the {what} was closed before this start was sent"))
 
     def _withdraw(self, why: str) -> None:
         """Withdraw the open starts, and stop the tasks of settled starts that the caller has not received."""
@@ -344,7 +342,7 @@ class StartStream:
         entries, self._entries = self._entries, {}
         self._engine.withdraw_some(entries.values(), self._on_cancel, "left")
 
-    @property
-    def was_cancelled(self) -> bool:
-        """Whether the passed scope or token ended it."""
-        return self._source is not None and self._scope_cancelled and fired(self._source)
+    async def refuse_if_cancelled(self) -> None:
+        """Raise StartCancelled with all results if the scope, token or timeout ended it: whichever fired first."""
+        if (first := self._fired) is not None:
+            await refuse_if_cancelled(first, lambda *_: cancelled_of(self.kept(), reason_of(first), first))

@@ -60,6 +60,13 @@ class StreamResults:
         if self._emit is not None:
             emit_start_settled(self._emit, (*self.ready, *unreported.values()))
 
+    def take_undelivered(self) -> tuple[StartResult, ...]:
+        """Return the results that the caller has not received, or all where they are kept, and emit their events."""
+        starts = self.kept() if self.keeps else tuple(self.ready)
+        self.emit_undelivered()
+        self.ready.clear()
+        return starts
+
     def kept(self) -> tuple[StartResult, ...]:
         """Return all kept results, in the order of requests and instances."""
         return tuple([self._kept[at] for at in sorted(self._kept)])

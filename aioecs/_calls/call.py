@@ -8,13 +8,15 @@ anything: a backoff, a lookup, and a send of which no byte of the body has been 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
 
 from aioecs._calls.call_actions import ReconcilerProtocol, ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
+    BACKOFF_ENDED,
+    FINISH,
     Action,
     BackOff,
     BackoffEnded,
@@ -40,7 +42,7 @@ from aioecs._runtime.cancellation_monitor import resolve
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import CallEvents
-from aioecs._transport.transport import SentMarker
+from aioecs._transport.transport import NEVER_SENT, SentMarker
 from aioecs.errors import ECSError
 
 
@@ -55,13 +57,13 @@ class Call:
         self.record = record
         self._sent_as = sent_as
         self._reconciler = reconciler
-        self._sent_marker = SentMarker()
+        self._sent_marker = NEVER_SENT
         self._request_id: str | None = None
         self._permit: float | None = None
         self._events: CallEvents | None = None
         self._reported: tuple[StartResult, ...] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._first_action: Action = Finish()
+        self._first_action: Action = FINISH
         self._action: Action | None = None
         self._lookup: asyncio.Task[None] | None = None
         self._inputs: list[CallInput] = []
@@ -137,6 +139,7 @@ class Call:
 
     async def _run(self, action: Action) -> None:
         """Carry out the actions of the state machine until it finishes."""
+        task = self._task
         self._watch_clock()
         try:
             while not isinstance(action, Finish):
@@ -148,6 +151,8 @@ class Call:
             self._end()
         if self._cancelled is not None:
             raise self._cancelled
+        if task is not None:
+            self.core.background_tasks.forget(task)
 
     def _end(self) -> None:
         self.ended, self.record.over, self._action = True, True, None
@@ -214,7 +219,13 @@ class Call:
             return self._result_if_cut(action)
         self._action = action
         try:
-            return await self._perform(action)
+            if isinstance(action, Send):
+                return await self._send()
+            if isinstance(action, BackOff):
+                return await self._back_off(action)
+            if isinstance(action, LookUp):
+                return await self._look_up(action)
+            return await stop_tasks(self.core, self.record, action.tasks)
         except asyncio.CancelledError as cancelled:
             what = self._result_if_cut(action)
             if not self._goes_on_after(cancelled):
@@ -270,15 +281,6 @@ class Call:
             return answer
         return result_of_cut_send(self.record.operation, sent=self._sent_marker.body_started)
 
-    def _perform(self, action: Send | BackOff | LookUp | Stop) -> Coroutine[None, None, CallInput]:
-        if isinstance(action, Send):
-            return self._send()
-        if isinstance(action, BackOff):
-            return self._back_off(action)
-        if isinstance(action, LookUp):
-            return self._look_up(action)
-        return stop_tasks(self.core, self.record, action.tasks)
-
     async def _send(self) -> CallInput:
         """Send the request once it has a permit and a concurrency slot; starts withdrawn until then are not in it."""
         limiter, concurrency = self.core.start_limiter, self.core.concurrency
@@ -318,7 +320,7 @@ class Call:
 
     async def _back_off(self, action: BackOff) -> BackoffEnded:
         await asyncio.sleep(action.until - self.core.now)
-        return BackoffEnded()
+        return BACKOFF_ENDED
 
     async def _look_up(self, action: LookUp) -> LookupDone:
         ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", action)

@@ -98,15 +98,16 @@ class Preparer:
         if not fan_out and tagged:
             self.check(sent_as)
         core = self.core
+        now = core.now
         record = CallRecord(
             request=request,
             token=token,
             timeouts=core.timeouts,
             retries=core.retries,
             delivery=delivery,
-            deadline=core.now + core.timeouts.call,
+            deadline=now + core.timeouts.call,
             scope_deadline=float("inf") if fan_out else anyio.current_effective_deadline(),
-            epoch=time.time() - core.now,
+            epoch=time.time() - now,
             rate_limited=self.rate_limited,
             keyed=key is not None,
             adopts=adopts,

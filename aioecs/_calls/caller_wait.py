@@ -25,10 +25,16 @@ from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._model.start_result import Outcome
 from aioecs._runtime.admission import AdmissionGate
-from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, fired_part, reason_of, resolve
+from aioecs._runtime.cancellation_monitor import (
+    CancellationMonitor,
+    Source,
+    fired,
+    fired_after,
+    fired_part,
+    reason_of,
+    resolve,
+)
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs.errors import CallCancelled, ECSError, StartCancelled
 
@@ -136,7 +142,7 @@ class SharedCall:
 
     def note_delivered(self) -> None:
         """Note what a caller receives: a task that one caller received as started is stopped for no other."""
-        self.reported_started = self.reported_started or Outcome.STARTED in self.call.record.outcomes()
+        self.reported_started = self.reported_started or self.call.record.any_started
 
     def result(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return the response of the call, or the error to raise."""
@@ -230,7 +236,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             try:
                 await waiter
             except asyncio.CancelledError as cancelled_here:
-                if not self._is_second():
+                if not is_second(self._fired):
                     await self._wait_settled()
                 return cancelled_here
             if self._source is not None and not self._left and fired(self._source):
@@ -242,11 +248,6 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         if isinstance(result, ECSError):
             raise result
         return result
-
-    def _is_second(self) -> bool:
-        """Return whether this is a second cancel, not the passed scope's own, which the monitor may have seen first."""
-        own = isinstance(self._fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-        return self._fired is not None and not own
 
     async def _wait_settled(self) -> None:
         """Wait on, shielded from the scopes that have cancelled the caller, until the call ends or a second cancel."""
@@ -261,17 +262,11 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         part = fired_part(self._source)
         if self._delivered or part is None or part is self._fired:
             return
-        if self._ends_settling(part):
+        if self._left and fired_after(self._fired, self._source):
             self._end_wait()
         elif self._fired is None and not (self._left and isinstance(part, TimeLimit)):
             self._fired = part
             self._leave(reason_of(part) or "cancelled")
-
-    def _ends_settling(self, part: Source) -> bool:
-        """Return whether this is a second cancel, after the caller's own or after its time limit."""
-        if isinstance(self._fired, TimeLimit):
-            return True
-        return self._left and self._fired is None and isinstance(part, CancelToken)
 
     def _leave(self, why: str) -> None:
         if self._left:
@@ -289,6 +284,12 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
     def _end_wait(self) -> None:
         resolve(self._waiter)
+
+
+def is_second(fired: Source | None) -> bool:
+    """Return whether a cancel of the caller's task is a second one, after `fired`, and not that scope's own cancel."""
+    own = isinstance(fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
+    return fired is not None and not own
 
 
 async def cancelled_around() -> asyncio.CancelledError | None:

@@ -38,6 +38,14 @@ class BackgroundTasks:
         task.add_done_callback(self._ended_awaited if awaited else self._ended)
         return task
 
+    def forget(self, task: asyncio.Task[Any]) -> None:
+        """Give up a task in its own last step, when it ends well: nothing is called at its end then.
+
+        So it costs no further step of the loop.
+        """
+        if self._tasks.pop(task, None) is not None:
+            task.remove_done_callback(self._ended)
+
     def _ended_awaited(self, task: asyncio.Task[Any]) -> None:
         if (ended := self._tasks.pop(task, None)) is not None:
             ended(task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 import weakref
@@ -47,7 +46,6 @@ class CancelToken:
         "_children",
         "_deadline_callbacks",
         "_deadlines",
-        "_keys",
         "_reason",
     )
 
@@ -55,11 +53,11 @@ class CancelToken:
         self._reason: dict[str, str | None] = {}  # one entry at most, and `setdefault` keeps the first
         self._calling = False
         self._deadlines: list[float] = []  # each earlier than those before it, unless two were set at the same time
-        self._keys = itertools.count()
-        self._callbacks: dict[int, Callback] = {}
-        self._deadline_callbacks: dict[int, Callable[[], object]] = {}
+        # Each key is an object of its own: a shared counter could give two threads the same number without the GIL.
+        self._callbacks: dict[object, Callback] = {}
+        self._deadline_callbacks: dict[object, Callable[[], object]] = {}
         self._ancestors: tuple[weakref.ref[CancelToken], ...] = ()
-        self._children: dict[int, weakref.ref[CancelToken]] = {}
+        self._children: dict[object, weakref.ref[CancelToken]] = {}
 
     @classmethod
     def linked(cls, *tokens: CancelToken) -> CancelToken:
@@ -81,7 +79,7 @@ class CancelToken:
         return child
 
     @staticmethod
-    def _forget_child(parent: weakref.ref[CancelToken], key: int) -> None:
+    def _forget_child(parent: weakref.ref[CancelToken], key: object) -> None:
         """Remove a child that was garbage-collected from its parent, if that still exists."""
         token = parent()
         if token is not None:
@@ -159,14 +157,14 @@ class CancelToken:
                 self._callbacks.pop(key, None)
                 return
 
-    def _register(self, callback: Callback) -> int:
-        key = next(self._keys)
+    def _register(self, callback: Callback) -> object:
+        key = object()
         self._callbacks[key] = callback
         if self.cancelled:
             self._call(key)
         return key
 
-    def _call(self, key: int) -> None:
+    def _call(self, key: object) -> None:
         """Call one callback, unless it was called already: removing it first makes sure that it is called once."""
         callback = self._callbacks.pop(key, None)
         if callback is not None:
@@ -187,7 +185,7 @@ class CancelToken:
 
         Returns a function that unregisters both. It is for waits that set a timer on their own loop.
         """
-        key = next(self._keys)
+        key = object()
         self._deadline_callbacks[key] = on_deadline
         self._callbacks[key] = call
         if self.cancelled:

@@ -44,12 +44,21 @@ def fired_part(source: Source | None) -> Source | None:
     return source if source.cancel_called or source.deadline <= asyncio.get_running_loop().time() else None
 
 
-def reason_of(source: object) -> str | None:
+def fired_after(first: Source | None, source: Source | None) -> bool:
+    """Return whether a source has fired a second time; None as the `first` is a cancel of the caller's task.
+
+    After a time limit, that is the scope or token beside it. After a cancel of the task it is a token: a scope may be
+    the very one that has cancelled the task.
+    """
+    part = fired_part(source)
+    return part is not first if isinstance(first, TimeLimit) else first is None and isinstance(part, CancelToken)
+
+
+def reason_of(fired: Source | None) -> str | None:
     """Return what a token was cancelled with, or `timeout`; a scope has no public reason."""
-    if isinstance(source, TimeLimit):
-        given = fired_part(_scope_beside(source))
-        return "timeout" if given is None else reason_of(given)
-    return source.reason if isinstance(source, CancelToken) else None
+    if isinstance(fired, TimeLimit):
+        return "timeout"
+    return fired.reason if isinstance(fired, CancelToken) else None
 
 
 def _scope_beside(limit: TimeLimit) -> Cancellable | None:

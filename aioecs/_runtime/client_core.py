@@ -43,8 +43,8 @@ log = logging.getLogger("aioecs")
 class EndsWithClient(Protocol):
     """What may wait for something other than a background task of the client, such as capacity."""
 
-    def client_closed(self) -> None:
-        """End it: nothing more can be sent."""
+    def closed(self, what: str) -> None:
+        """End it: `what` is closed, the client or the batch, and nothing more can be sent."""
 
 
 @attrs.define(eq=False)
@@ -88,7 +88,7 @@ class Core:
         """End what still waits, and cancel what is in flight: the client is closed."""
         self.closing = True
         for each in tuple(self.end_with_client):
-            each.client_closed()
+            each.closed("client")
         self.background_tasks.cancel()
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import time
 import weakref
 from collections.abc import Callable, Generator
@@ -47,7 +46,7 @@ def watch_token(token: Token, register: Register, wake: Wake) -> Generator[None]
         subscription = subscriptions[token] = TokenSubscription(
             token, register, weakref.ref(asyncio.get_running_loop())
         )
-    key = next(_KEYS)
+    key = object()
     subscription.add(key, wake)
     try:
         yield
@@ -62,18 +61,18 @@ class TokenSubscription:
     def __init__(self, token: Token, register: Register, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
         self._token = token
         self._loop = loop
-        self._wakes: dict[int, Wake] = {}
+        self._wakes: dict[object, Wake] = {}
         self._clock: asyncio.TimerHandle | None = None
         self._end = register(self._cancelled, self._deadline_set)
 
-    def add(self, key: int, wake: Wake) -> None:
+    def add(self, key: object, wake: Wake) -> None:
         self._wakes[key] = wake
         if self._token.cancelled:
             asyncio.get_running_loop().call_soon(self._wake_all)
         elif self._clock is None:
             self._arm()
 
-    def remove(self, key: int) -> bool:
+    def remove(self, key: object) -> bool:
         """Remove one, and return whether it was the last."""
         self._wakes.pop(key, None)
         if self._wakes:
@@ -119,4 +118,3 @@ class TokenSubscription:
 _SUBSCRIPTIONS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Token, TokenSubscription]] = (
     weakref.WeakKeyDictionary()
 )
-_KEYS = itertools.count()

@@ -63,5 +63,6 @@ def _import_and_learn() -> Any:
 
 def _preloaded_session(factory: Any, settings: Settings) -> Any:
     session = factory.make_session(settings)
-    factory.preload_models(session)
+    if settings.session is not None:  # its client is created on the caller's loop; that of our own session in a thread
+        factory.preload_models(session)
     return session

@@ -108,6 +108,10 @@ class SentMarker:
         self.body_started = True
 
 
+NEVER_SENT = SentMarker()
+"""The marker of what was never handed to a transport; it is not to be changed."""
+
+
 class Transport(Protocol):
     """Sends each request at most once, and returns its outcome as a value."""
 

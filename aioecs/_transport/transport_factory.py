@@ -20,7 +20,7 @@ from botocore import exceptions as botocore
 
 from aioecs._transport.botocore import botocore_internals
 from aioecs._transport.botocore.botocore_transport import BotocoreTransport
-from aioecs._transport.botocore.service_models import chunked_loading, use_trimmed_loader
+from aioecs._transport.botocore.service_models import chunked_loading, trimmed_loader
 from aioecs._transport.classify import opening_error
 from aioecs._transport.credentials import CredentialSource
 from aioecs._transport.log_redaction import redacted_logs
@@ -74,7 +74,7 @@ def make_session(settings: Settings) -> Any:
     if region is not None:  # also for the services that credentials come from, such as STS
         session.set_config_variable("region", region)
     if path not in _SHARED_LOADERS:
-        _SHARED_LOADERS[path] = use_trimmed_loader(session.get_component("data_loader"))
+        _SHARED_LOADERS[path] = trimmed_loader(session.get_component("data_loader"))
     session.register_component("data_loader", _SHARED_LOADERS[path])
     return session
 

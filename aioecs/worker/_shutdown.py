@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
+import logging
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 import anyio
@@ -12,6 +13,7 @@ from aioecs import CancelToken
 from aioecs.errors import ECSError
 
 T = TypeVar("T")
+log = logging.getLogger("aioecs")
 
 
 class Shutdown:
@@ -84,3 +86,23 @@ class Shutdown:
             job.cancel()
         if cancelled:
             await asyncio.wait(cancelled)
+
+
+async def wait_for_end(what: str, work: asyncio.Task[Any], end: Callable[[str], object]) -> None:
+    """Wait until the work has ended; a cancel of the caller calls `end` with the reason, and is raised after that.
+
+    `what` names the work, for the log of an error that the caller doesn't receive.
+    """
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        end("cancelled")
+        with anyio.CancelScope(shield=True):
+            while not work.done():
+                try:
+                    await asyncio.wait([work])
+                except asyncio.CancelledError:  # the first one is raised
+                    end("cancelled again")
+        if not work.cancelled() and (error := work.exception()) is not None:
+            log.error("%s ended with an error while its caller was cancelled", what, exc_info=error)
+        raise

@@ -18,24 +18,23 @@ from aioecs import Client, TaskResult
 from aioecs._model.task_event import TaskChange, read_event
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
 from aioecs.errors import ClientStateError, InvalidRequest
-from aioecs.worker._aws import enter_client, is_lasting
-from aioecs.worker._jobs.timing import growing_delay
+from aioecs.worker._aws import enter_client
+from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, growing_delay
 from aioecs.worker._ledgers.claims import ClaimOutcome, Entry
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger, LedgerError, MemoryLedger
-from aioecs.worker._shutdown import Shutdown
+from aioecs.worker._settings import seconds, whole
+from aioecs.worker._shutdown import Shutdown, wait_for_end
 from aioecs.worker._signals import sigterm
 from aioecs.worker._sqs.in_flight import InFlightMessages
 from aioecs.worker._sqs.message import Message
-from aioecs.worker._sqs.queue import BATCH_SIZE, LONG_POLL, Queue, QueueError
+from aioecs.worker._sqs.queue import LONG_POLL, Queue
+from aioecs.worker._sqs.receiver import Receiver
 
 OnResult = Callable[[TaskResult], object]
 """Is called with the result of each task that has ended, plain or async."""
 
-LONGEST_RETRY_DELAY = 10.0  # in seconds, between two receives that fail
 SKEW = 5.0  # in seconds: how far the clocks of two receivers may differ
-_GRACE = 1.0  # in seconds, for the answer of a long poll at the end
-_LAST_ROUND = 1.0  # in seconds, to delete and return messages at the very end
 log = logging.getLogger("aioecs")
 
 
@@ -104,18 +103,15 @@ class TaskEvents:
         region_name: str | None = None,
         session: AioSession | None = None,
     ) -> None:
-        if concurrency < 1 or visibility < 3 or not 0 <= long_poll <= LONG_POLL or drain < 0:
-            given = f"{concurrency}, {visibility}, {long_poll}, {drain}"
-            raise InvalidRequest("concurrency, visibility, long_poll, drain", "at least 1, 3, 0 to 20, 0", given)
         self._client = client
         self._url = queue_url
         self._on_result = on_result
         self._ledger: Ledger = ledger if ledger is not None else MemoryLedger()
         self._container = container
-        self._concurrency = asyncio.Semaphore(concurrency)
-        self._visibility = visibility
-        self._drain = drain
-        self._long_poll = long_poll
+        self._concurrency = whole(concurrency, "concurrency", 1, 100_000)
+        self._visibility = whole(visibility, "visibility", 3, int(LONGEST_INVISIBLE))
+        self._drain = seconds(drain, "drain")
+        self._long_poll = whole(long_poll, "long_poll", 0, LONG_POLL)
         self._where = (session, sqs_endpoint_url, region_name)
         self._counts = TaskEventStatistics()
         self._shutdown: Shutdown | None = None
@@ -133,25 +129,26 @@ class TaskEvents:
             ConfigurationError: the settings or credentials can't be used.
             QueueError: permission is denied, or there are no credentials.
             ClientStateError: it runs already.
+            CancelledError: the caller was cancelled. It has drained before.
         """
         expect(cancel_scope)
         if self._shutdown is not None:
             raise ClientStateError("these TaskEvents run already: make another one, or raise `concurrency`")
         shutdown = self._shutdown = Shutdown(self._drain)
         self._counts = TaskEventStatistics()
+        work = asyncio.get_running_loop().create_task(self._serve(shutdown), name="aioecs task events")
         try:
             with (
                 sigterm(lambda: shutdown.request("SIGTERM")),
                 CancellationMonitor.here().watch(cancel_scope, lambda: shutdown.request("cancelled")),
             ):
-                await self._serve(shutdown)
+                await wait_for_end("the receiver of task events", work, shutdown.request)
         finally:
             self._shutdown = None
-        if shutdown.error is not None:
-            raise shutdown.error
-        return self._counts
+        return work.result()
 
-    async def _serve(self, shutdown: Shutdown) -> None:
+    async def _serve(self, shutdown: Shutdown) -> TaskEventStatistics:
+        """Receive until the shutdown, and drain."""
         session, endpoint_url, region = self._where
         if isinstance(self._ledger, DynamoDBLedger):
             self._ledger.open_with(self._client)
@@ -162,43 +159,31 @@ class TaskEvents:
             queue = Queue(await enter_client(f"the queue {self._url}", opening), self._url)
             await stack.enter_async_context(self._ledger)
             in_flight = InFlightMessages(queue, self._visibility)
-            async with asyncio.TaskGroup() as group:
-                sending = group.create_task(in_flight.run(), name="aioecs in-flight messages")
-                await self._receive(queue, in_flight, shutdown, group)
-                in_flight.close()
-                await asyncio.wait([sending], timeout=_LAST_ROUND)
-                sending.cancel()
+            receiver = self._receiver(shutdown)
+            async with receiver.handling(in_flight) as group:
+                while not shutdown.requested:
+                    for message in await receiver.receive(queue):
+                        self._count(received=1)
+                        if shutdown.requested:
+                            in_flight.finish(message, 0.0)
+                        else:
+                            receiver.begin(self._handle(message, in_flight), group)
+        if shutdown.error is not None:
+            raise shutdown.error
+        return self._counts
 
-    async def _receive(
-        self, queue: Queue, in_flight: InFlightMessages, shutdown: Shutdown, group: asyncio.TaskGroup
-    ) -> None:
-        handling: set[asyncio.Task[None]] = set()
-        failures = 0
-        while not shutdown.requested:
-            try:
-                asked = queue.receive(BATCH_SIZE, self._visibility, self._long_poll)
-                found = await shutdown.run_until_shutdown(asked, _GRACE) or ()
-                failures = 0
-            except QueueError as error:
-                failures += 1
-                error.permanent = error.permanent or is_lasting(error.__cause__, failures)
-                if error.permanent:
-                    shutdown.fail(error)
-                log.warning("task events of %s can't be received: %s", self._url, error)
-                await shutdown.sleep(min(growing_delay(failures, random.random()), LONGEST_RETRY_DELAY))
-                continue
-            for message in found:
-                await self._concurrency.acquire()
-                in_flight.hold(message)
-                task = group.create_task(self._handle(message, in_flight), name="aioecs task event")
-                handling.add(task)
-                task.add_done_callback(handling.discard)
-                task.add_done_callback(lambda _: self._concurrency.release())
-        await shutdown.drain(handling)
+    def _receiver(self, shutdown: Shutdown) -> Receiver:
+        return Receiver(
+            f"the task events of {self._url}",
+            shutdown,
+            concurrency=self._concurrency,
+            visibility=self._visibility,
+            long_poll=self._long_poll,
+        )
 
     async def _handle(self, message: Message, in_flight: InFlightMessages) -> None:
         """Handle one message: delete it, or return it for another attempt."""
-        self._count(received=1)
+        in_flight.hold(message)
         return_in: float | None = 0.0
         try:
             return_in = await self._handled(message)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 
-import anyio
 from aiobotocore.session import AioSession
 
 from aioecs import Client, Delivery
@@ -19,12 +17,11 @@ from aioecs.worker._jobs.job import Key, ToRequest
 from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, make_lease
 from aioecs.worker._ledgers.ledger import Ledger
 from aioecs.worker._settings import Until, WorkerSettings, message_id, seconds, whole
+from aioecs.worker._shutdown import wait_for_end
 from aioecs.worker._signals import sigterm
 from aioecs.worker._sqs.queue import LONG_POLL
 from aioecs.worker._statistics import WorkerStatistics
 from aioecs.worker._worker_run import WorkerRun
-
-log = logging.getLogger("aioecs")
 
 
 class Worker:
@@ -163,7 +160,7 @@ class Worker:
                 sigterm(lambda: run.end("SIGTERM")),
                 CancellationMonitor.here().watch(cancel_scope, lambda: run.end(reason_of(cancel_scope) or "cancelled")),
             ):
-                await _wait_for(work, run)
+                await wait_for_end("the worker", work, run.end)
         finally:
             self._running = False
         return work.result()
@@ -191,20 +188,3 @@ class Worker:
             f"{now.started} started, {now.adopted} adopted, {now.deleted} deleted, {now.returned} returned, "
             f"{now.dead_lettered} dead-lettered, ledger {'down' if now.ledger_down else 'up'}>"
         )
-
-
-async def _wait_for(work: asyncio.Task[WorkerStatistics], run: WorkerRun) -> None:
-    """Wait until the run has ended; a cancel of the caller makes it drain, and is raised after that."""
-    try:
-        await asyncio.wait([work])
-    except asyncio.CancelledError:
-        run.end("cancelled")
-        with anyio.CancelScope(shield=True):
-            while not work.done():
-                try:
-                    await asyncio.wait([work])
-                except asyncio.CancelledError:  # the first one is raised
-                    run.end("cancelled again")
-        if not work.cancelled() and (error := work.exception()) is not None:
-            log.error("the worker ended with an error while its caller was cancelled", exc_info=error)
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
+
+import aioecs
 
 HERE = Path(__file__).parent
 INSTALLED = HERE.parents[1] / ".venv" / "field"
@@ -30,6 +33,8 @@ class FieldClient:
     """How its users cancel a start."""
     script: str | None = None
     """A command of its environment, whose path is the last argument."""
+    starts: int = 100
+    """How many starts it makes in each storm by default; fewer where each start takes seconds."""
 
     @property
     def folder(self) -> Path:
@@ -63,6 +68,25 @@ class FieldClient:
             (str(place / self.script) for place in places if self.script and (place / self.script).exists()), None
         )
 
+    def version(self) -> str:
+        """Return the name and version of what is driven, once it is installed.
+
+        Raises:
+            OSError: its environment is incomplete.
+            subprocess.CalledProcessError: likewise.
+        """
+        if self.driver == "aioecs":
+            return f"aioecs {aioecs.__version__}"  # the checkout's
+        package = self.packages[-1] if self.packages else self.driver
+        if self.is_node:
+            described = json.loads((self.folder / "node_modules" / package / "package.json").read_text())
+            return f"{package} {described['version']}"
+        path = self.path()
+        python = str(Path(path).parent / "python") if path else self._python() or sys.executable
+        program = f"from importlib.metadata import version; print(version({package!r}))"
+        done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+        return f"{package} {done.stdout.strip()}"
+
     def last_arguments(self) -> tuple[str, ...]:
         """Return what follows the settings."""
         return (self.path() or "",) if self.script is not None else self.arguments
@@ -93,7 +117,7 @@ CLIENTS = (
     FieldClient(name="boto3, standard", driver="boto3", arguments=("standard",), cancel="Ctrl-C"),
     FieldClient(name="aiobotocore", driver="aiobotocore", cancel="task.cancel()"),
     FieldClient(name="capo-ecs", driver="capo", packages=("capo-ecs",), cancel="task.cancel()"),
-    FieldClient(name="AWS CLI", driver="awscli", packages=("awscli",), cancel="Ctrl-C", script="aws"),
+    FieldClient(name="AWS CLI", driver="awscli", packages=("awscli",), cancel="Ctrl-C", script="aws", starts=60),
     FieldClient(
         name="AWS SDK for JavaScript",
         driver="javascript",
@@ -106,6 +130,7 @@ CLIENTS = (
         packages=("apache-airflow", "apache-airflow-providers-amazon"),
         operations=("RunTask",),
         cancel="on_kill",
+        starts=50,
     ),
     FieldClient(
         name="Prefect's ECS worker",
@@ -113,6 +138,7 @@ CLIENTS = (
         packages=("prefect-aws",),
         operations=("RunTask",),
         cancel=SIGNAL,
+        starts=50,
     ),
     FieldClient(
         name="Dagster's ECS run launcher",
@@ -120,6 +146,7 @@ CLIENTS = (
         packages=("dagster-aws",),
         operations=("RunTask",),
         cancel=SIGNAL,
+        starts=50,
     ),
 )
 

@@ -32,6 +32,7 @@ from aioecs._calls import reconciler
 from aioecs._calls.caller_wait import SharedCall, Wait
 from aioecs._runtime import cancellation_monitor
 from aioecs.testing import Fault, LocalECS
+from aioecs.testing._serving.fault_server import FaultServer
 
 Work = Callable[[], Awaitable[object]]
 
@@ -1079,7 +1080,7 @@ CTRL_C = """
 
     async def main():
         async with Client(endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a",
-                          aws_secret_access_key="b", timeouts=Timeouts(settle=5, consistency=8),
+                          aws_secret_access_key="b", timeouts=Timeouts(settle=60, consistency=8),
                           on_settled=lambda starts, why: print("settled", starts[0].outcome, flush=True)) as client:
             instances = (await client.list_container_instances()).container_instance_arns
             try:
@@ -1087,21 +1088,26 @@ CTRL_C = """
             finally:
                 print("left", flush=True)
 
-    if sys.argv[2] == "2":
-        leave = aioecs._calls.call.Call.withdraw
+    leave = aioecs._calls.call.Call.withdraw
 
-        def withdrawn(*arguments):  # and soon the loop waits for the answer alone
-            leave(*arguments)
-            asyncio.get_running_loop().call_later(0.1, lambda: print("withdrawn", flush=True))
+    def withdrawn(*arguments):  # and soon the loop waits for the answer alone
+        leave(*arguments)
+        asyncio.get_running_loop().call_later(0.1, lambda: print("withdrawn", flush=True))
 
-        aioecs._calls.call.Call.withdraw = withdrawn
+    aioecs._calls.call.Call.withdraw = withdrawn
     asyncio.run(main())
 """
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_ctrl_c_once_or_twice_leaves_no_orphan(times: int) -> None:
+async def test_ctrl_c_once_or_twice_leaves_no_orphan(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first cancels main, the second raises in the loop: both end with the tasks stopped and reported."""
+    interrupted = asyncio.Event()
+
+    async def answer_once_interrupted(*_: object, **__: object) -> None:
+        await interrupted.wait()
+
+    monkeypatch.setattr(FaultServer, "_pause", answer_once_interrupted)
     async with LocalECS(faults=[Fault("delay", when="after", seconds=1)]) as local:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", textwrap.dedent(CTRL_C), local.endpoint_url, str(times)),
@@ -1112,9 +1118,10 @@ async def test_ctrl_c_once_or_twice_leaves_no_orphan(times: int) -> None:
         assert process.stdout is not None
         await started_on(local)
         process.send_signal(signal.SIGINT)
+        assert await process.stdout.readline() == b"withdrawn\n"  # it is being carried out
         if times == 2:
-            assert await process.stdout.readline() == b"withdrawn\n"  # the first is being carried out
             process.send_signal(signal.SIGINT)
+        interrupted.set()
         out, err = (text.decode() for text in await process.communicate())
         assert "settled stopped" in out, out + err
         assert "ERROR" not in out

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from engine_transport import EngineSetup, engine_client
+from two_cancels import cancelled_twice
 from virtual_time import run_in_virtual_time
 
 import aioecs
@@ -214,22 +215,50 @@ def test_one_caller_s_timeout_leaves_the_others_alone() -> None:
     run_in_virtual_time(main())
 
 
-def test_a_cancel_during_the_settling_ends_the_wait() -> None:
-    """The timeout begins to settle; a token, a scope or a cancelled task ends that wait, as a second cancel does."""
+SECOND_CANCELS = (
+    ("timeout", "token"),
+    ("timeout", "scope"),
+    ("timeout", "task"),
+    ("timeout", "enclosing scope"),
+    ("token", "task"),
+    ("task", "token"),
+    ("scope", "task"),
+)
+
+
+@each_call
+def test_a_second_cancel_ends_the_wait(call: Calls) -> None:
+    """The first of two cancels begins to settle, and is the reason; the second, of another kind, ends that wait."""
 
     async def main() -> None:
-        async with opened() as world:
-            world.transport.latency = 5.0  # of lookups too
-            token = CancelToken()
-            for cancel, source in ((token.cancel, token), ((scope := anyio.CancelScope()).cancel, scope)):
-                asyncio.get_running_loop().call_later(1.5, cancel)
-                began = world.now
-                with pytest.raises(StartTimeout) as raised:
-                    await world.client.start_task(named(world), source, timeout=0.5)
-                assert raised.value.outcome is Outcome.UNKNOWN
-                assert world.now - began == pytest.approx(1.5, abs=0.02)
+        for first, second in SECOND_CANCELS:
+            took, error = await cancelled_unanswered(call, first, second)
+            assert took == pytest.approx(1.5, abs=0.02), (first, second)
+            assert error.outcome is Outcome.UNKNOWN
+            assert isinstance(error, StartTimeout) is (first == "timeout")
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize("first", ["timeout", "token", "scope", "task", "enclosing scope"])
+@each_call
+def test_settling_takes_no_longer_than_it_may(call: Calls, first: str) -> None:
+    """Whichever kind of cancel begins it: `timeouts.settle` seconds, 10 here, and no more."""
+
+    async def main() -> None:
+        took, error = await cancelled_unanswered(call, first)
+        assert took == pytest.approx(10.5, abs=0.02)
+        assert error.outcome is Outcome.UNKNOWN
+
+    run_in_virtual_time(main())
+
+
+async def cancelled_unanswered(call: Calls, first: str, second: str = "") -> tuple[float, StartCancelled]:
+    """Start without an answer, and cancel once or twice; return how long it took, and the StartCancelled."""
+    async with opened(answer_after=30.0) as world:
+        asyncio.get_running_loop().call_later(0.4, setattr, world.transport, "latency", 30.0)  # of lookups
+        took, _, error = await cancelled_twice(lambda options: call(world, options), first, second)
+        return took, error
 
 
 def test_the_end_of_the_time_is_no_second_cancel() -> None:

@@ -41,7 +41,7 @@ async def test_what_moto_does_otherwise() -> None:
     with moto_server() as url:
         await anyio.to_thread.run_sync(moto_side, url)
         async with connected(SESSION, endpoint_url=url, **keys) as connection:
-            setup = await prepare(connection.ecs, cluster="lab", task_definition="demo", consistency=0.5, poll=0.02)
+            setup = await prepare(connection.ecs, cluster="lab", task_definition="demo", consistency=0.5, poll=0.1)
             report = await run_checks(connection.context(setup), anyio.sleep_forever)
     found = results(report.findings)
     assert {name for name, result in found.items() if result == Result.DIFFERS} == MOTO_DIFFERS

@@ -523,7 +523,7 @@ def test_a_time_limit_fires_with_the_scope_or_token_beside_it() -> None:
         assert limit is not None
         assert await wakes(limit) == pytest.approx(0.2)
         assert fired_part(limit) is token
-        assert reason_of(limit) == "enough"
+        assert reason_of(fired_part(limit)) == "enough"
         timed = source_of(anyio.move_on_after(30), 0.5)
         assert timed is not None
         assert await wakes(timed) == pytest.approx(0.5, abs=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +17,9 @@ from aiobotocore.session import AioSession
 
 import aioecs
 from aioecs.testing import LocalECS
-from aioecs.worker import MemoryLedger, Message, Worker
+from aioecs.worker import MemoryLedger, Message, Worker, _message_handler
+from aioecs.worker._jobs.decisions import MessageAction
+from aioecs.worker._sqs import receiver
 
 SESSION = AioSession()  # botocore reads its service models once for each session
 TIMEOUTS = aioecs.Timeouts(connect=1, attempt=1, consistency=0.2, settle=0.5, drain=1)
@@ -54,6 +57,31 @@ def _serialized(write: Callable[..., Any], lock: threading.Lock) -> Callable[...
             return write(*args, **members)
 
     return written
+
+
+def short_delays(patch: pytest.MonkeyPatch) -> None:
+    """Let the growing delays of workers be short, and so the test."""
+    patch.setattr(
+        _message_handler,
+        "delay",
+        lambda action, **_: 0.05 if action is not MessageAction.RETURN_AFTER_LEASE else 1.0,
+    )
+
+
+class SkippedTime:
+    """The time of this process's workers, ledgers and queues, which a test sets forward in place of waiting."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        from moto.sqs import models
+
+        self._ahead = 0.0
+        clock, milliseconds = time.time, vars(models)["unix_time_millis"]
+        patch.setattr(time, "time", lambda: clock() + self._ahead)
+        patch.setattr(models, "unix_time_millis", lambda *given: milliseconds(*given) + self._ahead * 1000)
+
+    def skip(self, seconds: float) -> None:
+        """Set the time forward: leases end, and messages are visible again."""
+        self._ahead += seconds
 
 
 @attrs.frozen
@@ -94,7 +122,7 @@ class QueueSetup:
             "visibility": 10,
             "drain": 2,
             "skew": 0.1,
-            "long_poll": 1,
+            "long_poll": 0,
             "sqs_endpoint_url": self.url,
             "session": SESSION,
             **more,
@@ -108,16 +136,23 @@ class QueueSetup:
 
 @asynccontextmanager
 async def queue_setup(url: str, *, receives: int = 10, **options: Any) -> AsyncIterator[QueueSetup]:
-    """Open a setup whose queue delivers a message `receives` times before it is dead-lettered."""
+    """Open a setup whose queue delivers a message `receives` times before it is dead-lettered.
+
+    Its workers ask the queue without long polls, which a worker that ends would wait for.
+    """
     local = LocalECS(**{"cpu": 10**6, "memory": 10**6, **options})
-    async with local, SESSION.create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
-        name = uuid.uuid4().hex
-        dead = (await sqs.create_queue(QueueName=f"dead-{name}"))["QueueUrl"]
-        found = await sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
-        policy = json.dumps({"deadLetterTargetArn": found["Attributes"]["QueueArn"], "maxReceiveCount": receives})
-        queue = (await sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy}))["QueueUrl"]
-        async with aioecs.Client(**local.client_kwargs(), session=SESSION, timeouts=TIMEOUTS, pacing=None) as client:
-            yield QueueSetup(sqs, url, queue, dead, local, client)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receiver, "idle_delay", lambda *_: 0.05)
+        async with local, SESSION.create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
+            name = uuid.uuid4().hex
+            dead = (await sqs.create_queue(QueueName=f"dead-{name}"))["QueueUrl"]
+            found = await sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+            policy = json.dumps({"deadLetterTargetArn": found["Attributes"]["QueueArn"], "maxReceiveCount": receives})
+            queue = (await sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy}))["QueueUrl"]
+            async with aioecs.Client(
+                **local.client_kwargs(), session=SESSION, timeouts=TIMEOUTS, pacing=None
+            ) as client:
+                yield QueueSetup(sqs, url, queue, dead, local, client)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 import time
 from collections.abc import Callable, Coroutine
@@ -60,10 +61,12 @@ async def iterations(count: int) -> None:
 
 
 async def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
-    """Let a loop on real time run until the condition is true."""
+    """Let a loop on real time run until the condition is true; look at each iteration, and then at each millisecond."""
     async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0)
+        for iteration in itertools.count():
+            if condition():
+                return
+            await asyncio.sleep(0 if iteration < 100 else 0.001)
 
 
 async def until_virtual(condition: Callable[[], bool]) -> None:

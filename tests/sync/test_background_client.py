@@ -170,7 +170,8 @@ def test_exit_without_closing_settles_what_is_on_its_way(there: LocalECS, host: 
 
 
 FORK = """
-import json, os, sys, aioecs, aioecs.sync
+import json, os, sys, warnings, aioecs, aioecs.sync
+warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)  # from Python 3.12 on
 access, instance = json.loads(sys.argv[1])
 request = aioecs.StartTaskRequest(task_definition="demo", container_instances=[instance])
 later = aioecs.sync.Client(**access)

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from unittest.mock import Mock
 from zlib import crc32
@@ -84,12 +85,18 @@ class RandomValues(random.Random):
         return self.choice([200, 204, 302, 400, 502]), self.choice(["", "<html>", "[1]", '{"tasks": ['])
 
 
+@cache
+def answer_to(seed: int, shape: type[Shape]) -> tuple[int, str]:
+    """Return the random answer of this seed, which both transports get."""
+    return RandomValues(seed).answer(shape)
+
+
 async def behave(exchange: Exchange) -> None:
     """Answer each request with a random response, seeded by the request's body."""
     head, body = await exchange.head(), await exchange.body()
     calls = re.search(r"(?i)x-amz-target: \S+\.(\w+)", head)
     operation = next(each for each in ALL_OPERATIONS if calls and each.name == calls[1])
-    status, content = RandomValues(crc32(body)).answer(operation.answer)
+    status, content = answer_to(crc32(body), operation.answer)
     exchange.answer(status, content, f"x-amzn-RequestId: {crc32(body):x}")
 
 

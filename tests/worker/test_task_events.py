@@ -177,3 +177,50 @@ def test_a_queue_that_fails() -> None:
                 receiver(world, sqs, concurrency=0)
 
     run_in_virtual_time(work())
+
+
+@pytest.mark.parametrize("unexpected", [False, True])
+def test_an_idle_receiver_waits(unexpected: bool) -> None:
+    """Without a long poll, or against an endpoint that answers with something else at once."""
+
+    async def work() -> None:
+        async with engine_client() as world:
+            sqs = FakeSQS(receive_message=[0.001] * 10_000)
+            sqs.unexpected_answer = unexpected
+            stop = CancelToken()
+            asyncio.get_running_loop().call_later(60, stop.cancel)
+            await receiver(world, sqs, long_poll=0).run(stop)
+            assert 50 < sqs.count_requests("receive_message") < 80
+
+    run_in_virtual_time(work())
+
+
+@pytest.mark.parametrize("how", ["token", "cancel"])
+def test_the_end_while_all_slots_are_taken(how: str) -> None:
+    """What is being handled is waited for, `drain` seconds at most; the others are returned at once, and not begun."""
+    begun: list[str] = []
+
+    async def slow(result: TaskResult) -> None:
+        begun.append(result.task.arn)
+        await asyncio.sleep(100)
+
+    async def work() -> None:
+        async with engine_client(running_seconds=1.0) as world:
+            published: list[Any] = []
+            world.transport.engine.listen(published.append)
+            world.transport.start(5)
+            await asyncio.sleep(5)
+            world.transport.engine.advance()
+            stopped = [json.dumps(each) for each in published if each["detail"]["lastStatus"] == "STOPPED"]
+            sqs, stop, loop = FakeSQS(*stopped), CancelToken(), asyncio.get_running_loop()
+            events = receiver(world, sqs, slow, concurrency=1, drain=3)
+            running = asyncio.create_task(events.run(stop))
+            await asyncio.sleep(10)
+            began = loop.time()
+            stop.cancel() if how == "token" else running.cancel()
+            await asyncio.wait([running])
+            assert 2.9 < loop.time() - began < 5
+            assert running.cancelled() is (how == "cancel")
+            assert (len(stopped), len(begun), sqs.count()) == (5, 1, (5, 0))
+
+    run_in_virtual_time(work())

@@ -19,7 +19,18 @@ import anyio
 import attrs
 import pytest
 from aiobotocore.session import AioSession
-from moto_queue import SESSION, TIMEOUTS, QueueSetup, moto_server, queue_setup, running, until
+from botocore.retries.standard import ExponentialBackoff
+from moto_queue import (
+    SESSION,
+    TIMEOUTS,
+    QueueSetup,
+    SkippedTime,
+    moto_server,
+    queue_setup,
+    running,
+    short_delays,
+    until,
+)
 from raw_server import Exchange, RawServer
 
 import aioecs
@@ -35,12 +46,11 @@ from aioecs.worker import (
     SQLiteLedger,
     Worker,
     WorkerStatistics,
-    _message_handler,
-    _worker_run,
 )
-from aioecs.worker._jobs.decisions import MessageAction
 from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
 from aioecs.worker._settings import message_id
+from aioecs.worker._sqs import receiver
+from tests.worker.processes import work
 from tests.worker.sqs.test_queue import a_body
 
 pytestmark = [
@@ -72,25 +82,26 @@ async def world(moto: str, keys: None) -> AsyncIterator[QueueSetup]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let growing delays be short, and so the test."""
-    monkeypatch.setattr(
-        _message_handler,
-        "delay",
-        lambda action, **_: 0.05 if action is not MessageAction.RETURN_AFTER_LEASE else 1.0,
-    )
+    """Let growing delays be short."""
+    short_delays(monkeypatch)
+
+
+@pytest.fixture
+def skipped(monkeypatch: pytest.MonkeyPatch) -> SkippedTime:
+    """Let the test set the time forward."""
+    return SkippedTime(monkeypatch)
 
 
 async def test_each_job_is_started_once(world: QueueSetup) -> None:
     """However often it was sent; the queue is empty then, and never more than `concurrency` were in flight."""
     most = 0
-    worker = world.worker(concurrency=12)
 
     def to_request(message: Message) -> aioecs.StartTaskRequest:
         nonlocal most
         most = max(most, worker.statistics().in_flight)
         return world.to_request(message)
 
-    worker = world.worker(concurrency=12, to_request=to_request)
+    worker = world.worker(concurrency=12, to_request=to_request, long_poll=1)
     await world.send(*[f"job-{n}" for n in range(30)])
     async with running(worker):
         await until(lambda: worker.statistics().deleted == 30)
@@ -105,9 +116,19 @@ async def test_each_job_is_started_once(world: QueueSetup) -> None:
     assert "not running" in repr(worker)
 
 
+async def test_its_counts_agree_at_any_time(world: QueueSetup) -> None:
+    """What was received is in flight, deleted or returned: a message that is deleted is in flight no more."""
+    await world.send(*[f"job-{n}" for n in range(20)])
+    worker = world.worker()
+    async with running(worker), asyncio.timeout(15):
+        while (found := worker.statistics()).deleted < 20:
+            assert found.received == found.in_flight + found.deleted + found.returned
+            await asyncio.sleep(0)
+
+
 async def test_by_default_a_job_is_its_message(world: QueueSetup) -> None:
     """Sent twice, it is two; before it runs a worker has done nothing."""
-    worker = world.worker(key=message_id)
+    worker = world.worker(key=message_id, long_poll=1)
     assert worker.statistics() == WorkerStatistics()
     assert "Worker not running, 0/100 in flight" in repr(worker)
     await world.send("job", "job")
@@ -210,7 +231,7 @@ async def test_what_is_too_old_to_be_known_is_not_started(
     assert sum(await world.count()) + sum(await world.count(world.dead_letters)) == 1
 
 
-async def test_a_dead_worker_s_start_is_adopted(world: QueueSetup) -> None:
+async def test_a_dead_worker_s_start_is_adopted(world: QueueSetup, at_once: None, skipped: SkippedTime) -> None:
     """It started, and died before it wrote that down: the next one finds the task by its token, and starts nothing."""
     ledger = MemoryLedger()
     dead = world.worker(ledger=ledger, lease=1.5, drain=0.1)
@@ -223,6 +244,7 @@ async def test_a_dead_worker_s_start_is_adopted(world: QueueSetup) -> None:
         token.cancel()
         await run
     assert dead.statistics().deleted == 0
+    skipped.skip(10)  # past its lease
     worker = world.worker(ledger=ledger)
     async with running(worker):
         await until(lambda: worker.statistics().deleted == 2)
@@ -304,41 +326,9 @@ async def test_a_second_cancel_ends_the_draining(world: QueueSetup) -> None:
     assert len(worker.statistics().left) == 1
 
 
-def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], path: str) -> None:
-    async def run() -> float:
-        async with aioecs.Client(**kwargs, timeouts=TIMEOUTS, pacing=None) as client:
-
-            def to_request(message: Message) -> aioecs.StartTaskRequest:
-                return aioecs.StartTaskRequest(
-                    task_definition="demo", container_instances=instances[:1], group=message.body
-                )
-
-            worker = Worker(
-                client,
-                queue,
-                to_request,
-                key=lambda message: message.body,
-                ledger=SQLiteLedger(path),
-                concurrency=10,
-                visibility=3,
-                drain=2,
-                skew=0.1,
-                long_poll=1,
-                sqs_endpoint_url=url,
-            )
-            running = asyncio.create_task(worker.run())
-            while "draining" not in repr(worker):
-                await asyncio.sleep(0.01)
-            began = time.monotonic()
-            await running
-            return time.monotonic() - began
-
-    logging.getLogger("aioecs").setLevel(logging.CRITICAL)
-    took = asyncio.run(run())
-    Path(f"{path}.took").write_text(str(took))
-
-
-async def test_processes_that_are_killed_and_terminated(world: QueueSetup, tmp_path: Path) -> None:
+async def test_processes_that_are_killed_and_terminated(
+    world: QueueSetup, skipped: SkippedTime, tmp_path: Path
+) -> None:
     """SIGKILL in mid-start doubles and loses nothing; SIGTERM under load ends it in time with all messages visible."""
     local = world.local
     for kind in ("reset", "error"):
@@ -347,8 +337,9 @@ async def test_processes_that_are_killed_and_terminated(world: QueueSetup, tmp_p
     jobs = [f"job-{n}" for n in range(30)]
     await world.send(*jobs)
     context = multiprocessing.get_context("spawn")
-    given = (world.url, world.queue, dict(local.client_kwargs()), local.instance_arns, str(tmp_path / "jobs.db"))
-    crew = [context.Process(target=_work, args=given, daemon=True) for _ in range(2)]
+    client = {**local.client_kwargs(), "timeouts": TIMEOUTS}
+    given = (world.url, world.queue, client, local.instance_arns, str(tmp_path / "jobs.db"))
+    crew = [context.Process(target=work, args=given, daemon=True) for _ in range(2)]
     try:
         for process in crew:
             process.start()
@@ -360,6 +351,7 @@ async def test_processes_that_are_killed_and_terminated(world: QueueSetup, tmp_p
         assert crew[1].exitcode == 0
         # Its interpreter's own end takes as long as the machine is busy: the worker's is what is promised.
         assert float((tmp_path / "jobs.db.took").read_text()) < 2 + 1
+        skipped.skip(10)  # what the killed one had is visible, and free to be taken over
         worker = world.worker(ledger=SQLiteLedger(tmp_path / "jobs.db"))
         async with running(worker):
             async with asyncio.timeout(40):
@@ -490,8 +482,9 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
 
 async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred bodies that are none of SQS, over real sockets; at a request to end it ends."""
-    monkeypatch.setattr(_worker_run, "idle_delay", lambda *_: 0.0)
-    monkeypatch.setattr(_worker_run, "growing_delay", lambda *_: 0.0)
+    monkeypatch.setattr(receiver, "idle_delay", lambda *_: 0.0)
+    monkeypatch.setattr(receiver, "growing_delay", lambda *_: 0.0)
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
     jitter = random.Random(11)
 
     async def behave(exchange: Exchange) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -40,10 +39,8 @@ async def place_one(
     key_of = its_key if idempotency_key is not None else None
     stream, requests = await open_placement(session, request, 1, source, options, key_of)
     await stream.report(requests)
-    starts = stream.kept()
-    if stream.was_cancelled:
-        await refuse_if_cancelled(source, partial(cancelled_of, starts))
-    answer = result_of_starts(starts, stream.error)
+    await stream.refuse_if_cancelled()
+    answer = result_of_starts(stream.kept(), stream.error)
     if isinstance(answer, ECSError):
         raise answer
     return cast("StartTaskResponse", answer)
@@ -63,7 +60,7 @@ async def place_all(
         StartCancelled: the scope or token fired; `starts` has what was drawn until then, all of a template's.
     """
     stream, drawn = await open_placement(session, requests, count, source, options, idempotency_key)
-    return await session.report_on(stream, drawn, source)
+    return await session.report_on(stream, drawn)
 
 
 async def open_placement(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sized
+from functools import partial
 from typing import Any
 
 from aioecs._batch.batch_call import BatchCall, ends_all
@@ -12,14 +13,13 @@ from aioecs._batch.engine import Engine
 from aioecs._batch.placement.capacity_shortage import ShortageNotifier, no_capacity
 from aioecs._batch.placement.inventory import Inventory
 from aioecs._batch.placement.placement_context import PlacementContexts, PlacementOptions
-from aioecs._batch.placement.refusal_confirmation import as_found, found_running, look_up
+from aioecs._batch.placement.refusal_confirmation import found_running, look_up
 from aioecs._batch.placement.unplaced_starts import UnplacedStarts
 from aioecs._calls.reconciler import Reconciler
 from aioecs._logic.placement.waitlist import SLACK, DemandGroup, WaitingStart, Waitlist, refresh_interval
 from aioecs._logic.sending.packing import Entry, Group, Stage
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
-from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ClientStateError, ECSError
@@ -102,8 +102,9 @@ class PlacementStream(UnplacedStarts):
             if reconciler is None or batch_call is None:
                 self._move(entry, group, start)
             else:
-                confirming = self._confirm(reconciler, entry, group, start, batch_call.known)
-                self._core.background_tasks.own(confirming, "aioecs confirms a refusal")
+                work = self._confirm(reconciler, entry, start, batch_call.known)
+                ended = partial(self._confirmed, entry, group, start)
+                self._core.background_tasks.own(work, "aioecs confirms a refusal", ended=ended)
             return
         if group is not None and not runs:
             group.placer.unsent(entry.instance, group.demand)
@@ -155,29 +156,32 @@ class PlacementStream(UnplacedStarts):
         super()._forget(at)
 
     async def _confirm(
-        self, reconciler: Reconciler, entry: Entry, group: DemandGroup, start: StartResult, known: set[str | None]
+        self, reconciler: Reconciler, entry: Entry, start: StartResult, known: set[str | None]
+    ) -> StartResult | None:
+        """Look up the token of a refused start before it is moved: a failure may not prove that no task runs."""
+        return found_running(entry, start, await look_up(reconciler, entry, start), known)
+
+    def _confirmed(
+        self, entry: Entry, group: DemandGroup, start: StartResult, confirming: asyncio.Task[StartResult | None]
     ) -> None:
-        """Look up the token of a refused start before it is moved: a failure may not prove that no task runs.
+        """Move a refused start that certainly does not run; else its result is what was found.
 
         Where the lookup is not certain, or is cancelled, the start stays refused where it was.
         """
-        result: StartResult | None = start
-        try:
-            found = found_running(entry, start, await look_up(reconciler, entry, start), known)
-            if isinstance(found, Task):
-                withdrawn = self._ending and self._stopped is None and self._on_cancel == "stop"
-                result = await as_found(self._core, start, found, stop=withdrawn)
-            else:
-                result = found
-        finally:
-            if result is None:
-                self._move(entry, group, start)
-            else:
-                if result is start:
-                    group.placer.refused(entry.instance, _reason(start), group.demand)
-                else:
-                    group.placer.started(entry.instance, group.demand)
-                self._end(entry, result)
+        result = start if confirming.cancelled() or confirming.exception() is not None else confirming.result()
+        if result is None:
+            self._move(entry, group, start)
+            return
+        if result is start:
+            group.placer.refused(entry.instance, _reason(start), group.demand)
+        else:
+            unwanted = entry.at not in self._entries or (self._ending and self._stopped is None)
+            self._engine.count(result)
+            if unwanted and self._engine.stop_settled(entry, result, self._on_cancel):
+                return
+            self._engine.uncount(result)
+            group.placer.started(entry.instance, group.demand)
+        self._end(entry, result)
 
     # ------------------------------------------------------------------------------------------ waiting for capacity
 
@@ -308,12 +312,8 @@ class PlacementStream(UnplacedStarts):
         failure = no_capacity(group)
         for start in refused:
             entry: Entry = start.item
-            refusal = self._refusals.get(start.at)
-            if refusal is None:
-                refusal = StartResult(
-                    request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure
-                )
-            self._settle_refused(entry, refusal)
+            never = StartResult(request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure)
+            self._settle_refused(entry, self._refusals.get(start.at, never))
 
     # ------------------------------------------------------------------------------------------------------ ends
 

@@ -51,12 +51,17 @@ class Finish:
     """Nothing is left to do."""
 
 
+FINISH = Finish()
+
 Action = Send | BackOff | LookUp | Stop | Finish
 
 
 @attrs.frozen
 class BackoffEnded:
     """The backoff is over."""
+
+
+BACKOFF_ENDED = BackoffEnded()
 
 
 @attrs.frozen

@@ -33,11 +33,15 @@ class Phase(Enum):
     DONE = auto()
 
 
+def _is_run(record: CallRecord) -> bool:
+    return isinstance(record.request, RunTaskRequest)
+
+
 def _start_states(record: CallRecord) -> list[StartState]:
     request = record.request
     if isinstance(request, RunTaskRequest):
         return [StartState(ANYWHERE) for _ in range(request.count or 1)]
-    return [StartState(instance) for instance in request.container_instances]
+    return list(map(StartState, request.container_instances))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -68,6 +72,8 @@ class CallRecord:
     shares_token: bool = False
     """Other calls may be sent with the same `clientToken`: it comes from a key, or from the caller."""
 
+    is_run: bool = attrs.field(init=False, default=attrs.Factory(_is_run, takes_self=True))
+    """Whether it is a RunTask: ECS places its tasks, and knows them by the `clientToken`."""
     phase: Phase = Phase.READY
     start_states: list[StartState] = attrs.Factory(_start_states, takes_self=True)
     in_flight: bool = False
@@ -108,11 +114,6 @@ class CallRecord:
     clock_ended: bool = False
 
     @property
-    def is_run(self) -> bool:
-        """Whether it is a RunTask: ECS places its tasks, and knows them by the `clientToken`."""
-        return isinstance(self.request, RunTaskRequest)
-
-    @property
     def operation(self) -> str:
         """Name the operation, as messages do."""
         return "RunTask" if self.is_run else "StartTask"
@@ -129,11 +130,11 @@ class CallRecord:
     @property
     def open(self) -> list[StartState]:
         """The starts whose outcome isn't known."""
-        return [
-            state  # `not state.known`, inlined: this runs for every start several times
-            for state in self.start_states
-            if state.task is None and state.failure is None and state.error is None and not state.dropped
-        ]
+        found: list[StartState] = []
+        for state in self.start_states:  # `not state.known`, inlined: this runs for every start several times
+            if state.task is None and state.failure is None and state.error is None and not state.dropped:
+                found.append(state)  # noqa: PERF401 in Python 3.11 a comprehension is a function call
+        return found
 
     @property
     def is_ambiguous(self) -> bool:
@@ -189,7 +190,15 @@ class CallRecord:
 
     def outcomes(self) -> set[Outcome]:
         """Return the outcomes of its starts, as far as is known now."""
-        return {self._outcome(state) for state in self.start_states}
+        return set(map(self._outcome, self.start_states))
+
+    @property
+    def any_started(self) -> bool:
+        """Whether the outcome of one of its starts is STARTED now."""
+        for state in self.start_states:  # noqa: SIM110 `any` with a generator takes twice as long
+            if self._outcome(state) is STARTED:
+                return True
+        return False
 
     def starts(self, requests: Sequence[StartTaskRequest | RunTaskRequest] = ()) -> tuple[StartResult, ...]:
         """Return the result of each start, as far as is known now; it may be called at any time.
@@ -198,6 +207,7 @@ class CallRecord:
         """
         siblings = any(state.task is not None for state in self.start_states)
         sent = self.was_sent or self.in_flight
+        finds = self.keyed or self.shares_token
         starts: list[StartResult] = []
         for state, request in zip(self.start_states, requests or repeat(self.request), strict=False):
             outcome = self._outcome(state)
@@ -212,7 +222,7 @@ class CallRecord:
                     self.token if sent or state.task is not None else "",
                     self.sends,
                     outcome is UNKNOWN and siblings,
-                    state.task is not None and self.is_found(state),
+                    finds and self.is_found(state),
                     self.settles_by if outcome is UNKNOWN else None,
                 )
             )
@@ -223,14 +233,18 @@ class CallRecord:
         return (self.keyed or self.shares_token) and state.task is not None and not state.ours
 
     def _may_be_stopped(self, state: StartState) -> bool:
-        """Return whether the call may still stop the task: until then it isn't reported as started."""
+        """Return whether a call that is withdrawn with "stop" may still stop the task.
+
+        Until then it isn't reported as started.
+        """
         if self.phase is Phase.DONE or state.task is None:
             return False
-        return self.withdrawal == "stop" and state.ours and state.task.task_arn not in self.tried_to_stop
+        return state.ours and state.task.task_arn not in self.tried_to_stop
 
     def _outcome(self, state: StartState) -> Outcome:
         if state.task is not None:
-            return STOPPED if state.stopped else UNKNOWN if self._may_be_stopped(state) else STARTED
+            may_be_stopped = self.withdrawal == "stop" and self._may_be_stopped(state)
+            return STOPPED if state.stopped else UNKNOWN if may_be_stopped else STARTED
         if state.failure is not None or state.error is not None:
             return UNKNOWN if self.refusal_unproven else REFUSED
         if state.dropped:

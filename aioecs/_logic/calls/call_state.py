@@ -25,18 +25,20 @@ action, whose result is the next input. None means: the current action goes on.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 
 import attrs
 
 from aioecs._logic.calls import matching
 from aioecs._logic.calls.actions import (
+    BACKOFF_ENDED,
+    FINISH,
     Action,
     BackOff,
     BackoffEnded,
     CallInput,
     ClockEnded,
-    Finish,
     LookUp,
     LookupDone,
     Send,
@@ -54,7 +56,7 @@ from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs.errors import AnswerLost, ConfigurationError, ConflictException
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class When:
     """The time and the random number that come with an input: the decisions have none of their own."""
 
@@ -67,15 +69,18 @@ def begin(call: CallRecord, now: float) -> Action:
     """Begin the call: look it up first if it bears a key, else send it."""
     when = When(now, 1.0)
     if not call.keyed or (call.is_run and not call.adopts):
-        return _send(call, BackoffEnded(), when)
+        return _send(call, BACKOFF_ENDED, when)
     call.phase = Phase.AMBIGUOUS
     call.ended = now - call.timeouts.consistency  # the tasks of an earlier call show by now
-    return _look_up(call, BackoffEnded(), when)
+    return _look_up(call, BACKOFF_ENDED, when)
 
 
 def handle(call: CallRecord, what: CallInput, now: float, jitter: float = 1.0) -> Action | None:
     """Handle an input, and return the next action."""
     return TABLE[call.phase, type(what)](call, what, When(now, jitter))
+
+
+_instance = operator.attrgetter("instance")
 
 
 # Sending -----------------------------------------------------------------------------------------------------------
@@ -87,7 +92,7 @@ def _send(call: CallRecord, _: CallInput, when: When) -> Action:
     if call.first_sent is None:
         call.first_sent = when.now
     call.sends += 1
-    return Send(tuple([state.instance for state in call.open]))
+    return Send(tuple(map(_instance, call.open)))
 
 
 def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskResponse], when: When) -> Action:
@@ -303,12 +308,9 @@ def _clock_ended_in_flight(call: CallRecord, *_: object) -> Action | None:
     return None if call.in_flight else _finish(call)
 
 
-_FINISH = Finish()
-
-
 def _finish(call: CallRecord, *_: object) -> Action:
     call.phase = Phase.DONE
-    return _FINISH
+    return FINISH
 
 
 TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {

@@ -7,7 +7,7 @@ A token has to fit ECS's 36 characters. All begin alike, so that a person who lo
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 
 PREFIX = "aioecs-"
 LENGTH = 36  # [model] StartTaskRequest.startedBy
@@ -22,6 +22,8 @@ idempotency"]
 CLIENT_TOKEN_FORGOTTEN = 86_400.0
 """In seconds: how long after the first send ECS knows a `clientToken` at most. [docs, as above]"""
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 
 def fresh(random_bytes: bytes) -> str:
     """Make a token of random bytes, `ENTROPY` of them; the same bytes give the same token.
@@ -31,7 +33,7 @@ def fresh(random_bytes: bytes) -> str:
     """
     if len(random_bytes) < ENTROPY:
         raise ValueError(f"a token is made of {ENTROPY} random bytes, not of {len(random_bytes)}")
-    return PREFIX + urlsafe_b64encode(random_bytes).decode()[: LENGTH - len(PREFIX)]
+    return PREFIX + b2a_base64(random_bytes).translate(_URL_SAFE)[: LENGTH - len(PREFIX)].decode()
 
 
 def derived(key: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aioecs._model.checks.rules import FAST_RULES
 from aioecs._model.checks.table import INSTANCES_PER_CALL, LIMITS
 from aioecs._model.codec.encoder import GAP, Bounds, Encoders
-from aioecs._model.codec.hidden_slots import keep, keep_encoded, kept_encoded
+from aioecs._model.codec.hidden_slots import ENCODED, keep_encoded
 from aioecs._model.codec.plain import members, to_plain
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.overrides import KeyValuePair
@@ -69,15 +70,22 @@ def share_parts(request: StartTaskRequest, other: StartTaskRequest) -> None:
 
     Of thousands of equal requests that are kept, the parts are kept once. Only `is` shows the difference.
     """
-    written, common = kept_encoded(request), kept_encoded(other)
+    written, common = getattr(request, ENCODED, None), getattr(other, ENCODED, None)
     if common is None or written != common:
         return  # a part may hold what its owner can change
-    for name in _PARTS:
-        keep(request, name, getattr(other, name))
+    for get, put in _PARTS:
+        if (part := get(other)) is not None:
+            put(request, part)
     keep_encoded(request, common)
 
 
-_PARTS = tuple([member.name for member in members(StartTaskRequest) if issubclass(member.kind.base, Shape)])
+_slot = vars(StartTaskRequest)
+_PARTS: Sequence[tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = tuple(
+    (_slot[member.name].__get__, _slot[member.name].__set__)
+    for member in members(StartTaskRequest)
+    if issubclass(member.kind.base, Shape)
+)
+"""What gets and sets each member that holds a shape, or several."""
 
 
 def json_of(request: Shape) -> str:

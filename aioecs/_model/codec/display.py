@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, NoReturn
 
 import attrs
-
-T = TypeVar("T")
-_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 def shown_members(value: Any) -> Iterator[str]:
@@ -55,24 +51,12 @@ def redacted_parts(held: Any) -> Any:
     return held.redacted() if attrs.has(type(held)) else redacted(held)
 
 
-def corrected(cls: type[T]) -> type[T]:
-    """Let the constructor of an attrs class name the member that was meant, where one is misspelled."""
-    made: Any = cls.__init__
-
-    @functools.wraps(made)
-    def init(self: Any, *args: Any, **given: Any) -> None:
-        try:
-            made(self, *args, **given)
-        except TypeError as error:
-            unexpected = _UNEXPECTED.search(str(error))
-            if unexpected is None or "did you mean" in str(error):
-                raise
-            meant = _meant(unexpected.group(1), [field.name for field in attrs.fields(cls)])  # type: ignore[arg-type]
-            hint = f"; did you mean {meant}?" if meant else ""
-            raise TypeError(f"{cls.__name__} has no member {unexpected.group(1)!r}{hint}") from None
-
-    cls.__init__ = init  # type: ignore[method-assign]
-    return cls
+def refuse_unexpected(cls: type[Any], given: Iterable[str]) -> NoReturn:
+    """Raise the TypeError of a constructor that was given no members of the class; it names the one that was meant."""
+    name = next(iter(given))
+    meant = _meant(name, [field.name for field in attrs.fields(cls)])
+    hint = f"; did you mean {meant}?" if meant else ""
+    raise TypeError(f"{cls.__name__} has no member {name!r}{hint}")
 
 
 def _meant(name: str, members: list[str]) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from aioecs._model.codec.hidden_slots import keep_encoded, kept_encoded
+from aioecs._model.codec.hidden_slots import ENCODED, keep_encoded
 from aioecs._model.codec.initializer import getter
 from aioecs._model.codec.nothing import NOTHING
 from aioecs._model.codec.plain import Kind, Member, members
@@ -56,9 +56,10 @@ class Encoders:
 
     def text(self, value: Shape) -> str | None:
         """Return the JSON of a value, written once for each value; None where it has to be checked closely."""
-        text = kept_encoded(value)
+        text: str | None = getattr(value, ENCODED, None)
         if text is None:
-            text = self.of(type(value))(value)
+            shape = type(value)
+            text = (self._known.get(shape) or self.of(shape))(value)
             if text is not None:
                 keep_encoded(value, text)
         return text

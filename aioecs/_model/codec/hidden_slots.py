@@ -30,16 +30,8 @@ put_source, put_at = _source_of.__set__, _at_of.__set__
 _encoded_of: Any = vars(HiddenSlots)["_encoded"]
 keep_encoded: Callable[[Any, str | None], None] = _encoded_of.__set__
 """Keeps the JSON of a value with the value: it may hold secrets, and lives no longer than they do."""
-
-
-def kept_encoded(value: Any) -> str | None:
-    """Return the JSON that was kept with a value, if it was."""
-    try:
-        kept: str | None = _encoded_of.__get__(value)
-    except AttributeError:  # a value that is decoded lazily, or a changed copy
-        return None
-    return kept
-
+ENCODED = "_encoded"
+"""`getattr(value, ENCODED, None)` is that JSON, if it was written. Some values have none, such as an unpickled one."""
 
 make = object.__new__
 keep: Callable[[Any, str, Any], None] = object.__setattr__

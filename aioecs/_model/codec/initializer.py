@@ -5,9 +5,10 @@ In the generated source, names that begin with an underscore are never those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import Parameter, Signature
 from operator import attrgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 
@@ -17,25 +18,69 @@ from aioecs._model.codec.nothing import NOTHING
 Converter = Callable[[Any], Any]
 
 
-def initializer(cls: type[Any], as_it_stands: Mapping[Converter, str]) -> Callable[..., None]:
+def set_initializer(
+    cls: type[Any],
+    as_it_stands: Mapping[Converter, str],
+    refuse_unexpected: Callable[[type[Any], Iterable[str]], NoReturn],
+) -> None:
+    """Give a frozen class with slots its `__init__`, which is made when the first value is.
+
+    Of most shapes a process makes no value in this way, and to compile all of them takes a while.
+    """
+
+    def __init__(self: Any, *args: Any, **members: Any) -> None:  # noqa: N807 what it is called
+        made = initializer(cls, as_it_stands, refuse_unexpected)
+        cls.__init__ = made
+        made(self, *args, **members)
+
+    _name(__init__, cls)
+    cls.__init__ = __init__
+
+
+def initializer(
+    cls: type[Any],
+    as_it_stands: Mapping[Converter, str],
+    refuse_unexpected: Callable[[type[Any], Iterable[str]], NoReturn],
+) -> Callable[..., None]:
     """Return the `__init__` of a frozen class with slots: what attrs makes of its fields, and faster.
 
     `as_it_stands` has, for some converters, the condition under which one would return the value unchanged.
+    `refuse_unexpected(cls, names)` raises for what is no member: to take such names costs less than a wrapper would.
     """
-    given, lines = ["self"], []
+    given, lines = ["self", "*"], ["if _unexpected: _refuse(_type(self), _unexpected)"]
     names: dict[str, Any] = {"MISSING": attrs.NOTHING, "NOTHING": NOTHING, "_keep": keep_encoded, "_type": type}
+    names["_refuse"] = refuse_unexpected
     for field in attrs.fields(cls):
-        given += [*(["*"] if len(given) == 1 else []), f"{field.name}=_default_{field.name}"]
+        given.append(f"{field.name}=_default_{field.name}")
         lines += _taken(field, names, as_it_stands)
         names[f"_put_{field.name}"] = getattr(cls, field.name).__set__
         lines.append(f"_put_{field.name}(self, {field.name})")
-    source = "\n".join([f"def __init__({', '.join(given)}):", *[f"    {line}" for line in lines]])
+    source = "\n".join([f"def __init__({', '.join([*given, '**_unexpected'])}):", *[f"    {line}" for line in lines]])
     whole = compile(f"{source}\n    _keep(self, None)\n", f"<init of {cls.__name__}>", "exec")
     exec(whole, names)  # noqa: S102 made of the names of members alone
     made: Callable[..., None] = names["__init__"]
-    made.__qualname__, made.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
-    made.__annotations__ = {field.name: field.type for field in attrs.fields(cls)} | {"return": None}
+    _name(made, cls)
     return made
+
+
+def _name(init: Callable[..., None], cls: type[Any]) -> None:
+    init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
+    init.__annotations__ = {field.name: field.type for field in attrs.fields(cls)} | {"return": None}
+
+
+class MembersSignature:
+    """The `__signature__` of a class with such an `__init__`: its members, each by its name alone."""
+
+    def __get__(self, _: object, cls: type[Any]) -> Signature:
+        """Return it; it is made when it is asked for, as by `help()`."""
+        fields = attrs.fields(cls)
+        return Signature([_parameter(field) for field in fields], return_annotation=None)
+
+
+def _parameter(field: attrs.Attribute[Any]) -> Parameter:
+    makes = field.default is not None and hasattr(field.default, "factory")
+    default = attrs.NOTHING if makes else field.default
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=field.type)
 
 
 def copier(cls: type[Any]) -> Callable[[Any], Any]:

@@ -15,18 +15,18 @@ from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
-from aioecs._model.codec.display import corrected, redacted, redacted_parts, shown, shown_members, shown_names
+from aioecs._model.codec.display import redacted, redacted_parts, refuse_unexpected, shown, shown_members, shown_names
 from aioecs._model.codec.hidden_slots import (
+    ENCODED,
     HiddenSlots,
     decode_member,
     keep,
     keep_encoded,
-    kept_encoded,
     make,
     put_at,
     put_source,
 )
-from aioecs._model.codec.initializer import copier, initializer
+from aioecs._model.codec.initializer import MembersSignature, copier, set_initializer
 from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
@@ -162,8 +162,8 @@ def request_shape(cls: type[T]) -> type[T]:
         attrs.frozen(kw_only=True, init=False, field_transformer=_add_copiers, repr=False),
     )
     made: Any = frozen(cls)
-    made.__init__ = initializer(made, _AS_IT_STANDS)
-    return cast("type[T]", corrected(made))
+    set_initializer(made, _AS_IT_STANDS, refuse_unexpected)
+    return cast("type[T]", made)
 
 
 _AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
@@ -202,16 +202,14 @@ _REPLACE_PLANS: dict[type[Any], _ReplacePlan] = {}
 
 
 def _replace_plan(cls: type[Any]) -> _ReplacePlan:
-    """Return what `replace` needs: what copies a value, the converter of each member, and which members vary.
+    """Make and remember what `replace` needs: what copies a value, the converters of its members, and which vary.
 
     `attrs.evolve` looks these up each time, and sets members by name.
     """
-    known = _REPLACE_PLANS.get(cls)
-    if known is None:
-        converters = {field.name: field.converter for field in attrs.fields(cls)}
-        varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
-        known = _REPLACE_PLANS[cls] = copier(cls), converters, varying
-    return known
+    converters = {field.name: field.converter for field in attrs.fields(cls)}
+    varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
+    plan = _REPLACE_PLANS[cls] = copier(cls), converters, varying
+    return plan
 
 
 class _Codec:
@@ -228,6 +226,8 @@ CODEC = _Codec()
 @request_shape
 class Shape(HiddenSlots):
     """What all shapes share."""
+
+    __signature__ = MembersSignature()
 
     extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=shown_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
@@ -268,14 +268,14 @@ class Shape(HiddenSlots):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        copy, converters, varying = _replace_plan(cls)
+        copy, converters, varying = _REPLACE_PLANS.get(cls) or _replace_plan(cls)
         copied: Self = copy(self)
         for name, held in changes.items():
             if name not in converters:
                 raise TypeError(f"{cls.__name__} has no member {name!r}")
             own = converters[name]
             keep(copied, name, held if own is None else own(held))
-        if varying.issuperset(changes) and (encoded := kept_encoded(self)) is not None:
+        if varying.issuperset(changes) and (encoded := getattr(self, ENCODED, None)) is not None:
             keep_encoded(copied, encoded)
         return copied
 

@@ -11,11 +11,13 @@ import gzip
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from botocore.exceptions import DataNotFoundError
 from botocore.loaders import JSONFileLoader, Loader
 
 _OPENERS: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
@@ -50,11 +52,53 @@ class TrimmedModelLoader(ChunkedModelLoader):
         return parse_endpoints(text) if path.name.startswith("endpoints.") else _parse_all(text)
 
 
-def use_trimmed_loader(loader: Any) -> Any:
-    """Make the loader use a `TrimmedModelLoader`, if it is botocore's own, and return it."""
-    if _is_stock(loader):
-        loader.file_loader = TrimmedModelLoader()
-    return loader
+class TrimmedLoader(Loader):  # type: ignore[misc]  # botocore has no types
+    """botocore's loader with a `TrimmedModelLoader`; it finds one service without listing all the others.
+
+    Before botocore loads a model it lists all services twice, which reads a thousand folders.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        """Take the loader whose paths to search."""
+        super().__init__(list(loader.search_paths), TrimmedModelLoader(), include_default_search_paths=False)
+
+    def list_available_services(self, type_name: str) -> Any:
+        """Return the names of all services that have a file of this type, in order, as `AvailableServices`."""
+        return AvailableServices(
+            partial(self.determine_latest_version, type_name=type_name),
+            partial(super().list_available_services, type_name),
+        )
+
+
+class AvailableServices(Sequence[str]):
+    """The names of services: they are listed only where more is asked than whether one of them is there."""
+
+    def __init__(self, find: Callable[[str], object], list_all: Callable[[], list[str]]) -> None:
+        """Take a function that raises DataNotFoundError where there is no such service, and one that lists all."""
+        self._find = find
+        self._list_all = list_all
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self._find(str(name))
+        except DataNotFoundError:
+            return False
+        return True
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        return self._list_all()[at]
+
+    def __len__(self) -> int:
+        return len(self._list_all())
+
+
+def trimmed_loader(loader: Any) -> Any:
+    """Return a `TrimmedLoader` with the same paths, if the loader is botocore's own, else the loader itself."""
+    return TrimmedLoader(loader) if _is_stock(loader) else loader
 
 
 @contextmanager

@@ -33,7 +33,7 @@ _MAX_OVERHEAD_RATIO = 8
 """Beyond the size of a head, the framing of chunks may be one eighth of the body at most."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Response:
     """An HTTP response. Its body may hold secrets and is not in the repr."""
 

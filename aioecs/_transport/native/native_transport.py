@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -71,16 +70,16 @@ class NativeTransport:
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
         """Send the request once and return the outcome; send it once more if ECS rejected only its signature."""
-        state = _AttemptState(sent_marker, request, self._clock.offset)
+        state = _AttemptState(operation, request, sent_marker, self.read, self._clock.offset)
         try:
             body = body_of(request)
-            outcome = await self._send(operation, body, state)
+            outcome: Attempt[R] = await self._send(body, state)
             if not isinstance(outcome, Rejected) or outcome.error.code not in _RETRYABLE_CODES:
                 return outcome
             # ECS rejected the request and did nothing, so nothing counts as sent until the next first byte.
             sent_marker.body_started = False
             if await self._fix_rejection(outcome.error, state):
-                return self._confirm_clock(await self._send(operation, body, state), state)
+                return self._confirm_clock(await self._send(body, state), state)
             sent_marker.body_started = True
             return outcome
         except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
@@ -90,28 +89,14 @@ class NativeTransport:
         """Close the connections, and wait until they are closed."""
         await self._pool.close()
 
-    async def _send(self, operation: Operation[R], body: bytes, state: _AttemptState) -> Attempt[R]:
+    async def _send(self, body: bytes, state: _AttemptState) -> Attempt[Any]:
         try:
             state.keys = keys = await self._credentials.current()
         except Exception as error:  # noqa: BLE001 any failure of a credential source, such as an error of STS
-            return NotSent(self._credentials.describe_failure(error, operation.name))
-        on_late_answer = partial(self._keep_late_answer, operation, state)
-        outcomes: list[Answered[R] | Rejected | Lost] = []
-
-        def read_and_check(answer: Response) -> bool:
-            outcomes.append(self.read(operation, state.request, answer))
-            return is_trusted(outcomes[0])
-
-        data = self._serialize(operation.name, body, keys, state.offset)
-        answer = await self._pool.exchange(data, state.sent_marker, on_late_answer, is_trusted=read_and_check)
-        state.answer = answer
-        return outcomes[0]
-
-    def _keep_late_answer(self, operation: Operation[Any], state: _AttemptState, answer: Response) -> None:
-        """Keep an answer that arrived together with a cancel, unless it can't be ECS's."""
-        outcome = self.read(operation, state.request, answer)
-        if is_trusted(outcome):
-            state.sent_marker.answer = outcome
+            return NotSent(self._credentials.describe_failure(error, state.operation.name))
+        data = self._serialize(state.operation.name, body, keys, state.offset)
+        await self._pool.exchange(data, state.sent_marker, state.take_late_answer, is_trusted=state.take_answer)
+        return state.outcome
 
     def _serialize(self, name: str, body: bytes, keys: Keys, offset: float) -> bytes:
         """Return the bytes of a signed request."""
@@ -129,9 +114,8 @@ class NativeTransport:
             )
             cached = self._head_lines[name] = target, "\r\n".join(lines)
         target, head = cached
-        for line in self._signer.headers(target, body, keys, self._now() + offset).items():
-            head += "%s: %s\r\n" % line  # noqa: UP031 the pair as it stands
-        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        signed = self._signer.header_lines(target, body, keys, self._now() + offset)
+        return f"{head}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def _fix_rejection(self, error: ECSServiceError, state: _AttemptState) -> bool:
         """Correct what the request was rejected for; return False if that is not possible."""
@@ -153,13 +137,27 @@ class NativeTransport:
         return outcome
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _AttemptState:
     """What is known of one attempt so far."""
 
-    sent_marker: SentMarker
+    operation: Operation[Any]
     request: Shape = attrs.field(repr=False)
+    sent_marker: SentMarker
+    read: ResponseReader
     offset: float
     """Seconds added to the local clock to sign the request."""
     keys: Keys | None = attrs.field(default=None, repr=False)
     answer: Response | None = attrs.field(default=None, repr=False)
+    outcome: Answered[Any] | Rejected | Lost = attrs.field(init=False, repr=False)
+    """The outcome that the answer stands for."""
+
+    def take_answer(self, answer: Response) -> bool:
+        """Read the answer; return whether it can be ECS's."""
+        self.answer, self.outcome = answer, self.read(self.operation, self.request, answer)
+        return is_trusted(self.outcome)
+
+    def take_late_answer(self, answer: Response) -> None:
+        """Keep an answer that arrived together with a cancel, unless it can't be ECS's."""
+        if self.take_answer(answer):
+            self.sent_marker.answer = self.outcome

@@ -57,6 +57,26 @@ class Keys:
         return None
 
 
+class HmacKey:
+    """A key of HMAC-SHA-256, whose part in each digest is computed once [RFC 2104]. The repr doesn't hold it."""
+
+    def __init__(self, key: bytes) -> None:
+        block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
+        self._inner = sha256(block.translate(_INNER))
+        self._outer = sha256(block.translate(_OUTER))
+
+    def hexdigest(self, message: bytes) -> str:
+        """Return the digest of a message in hexadecimal."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+_BLOCK = 64  # in bytes
+_INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
+
+
 def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
@@ -78,9 +98,12 @@ def canonical_request(method: str, path: str, query: str, headers: Mapping[str, 
 
 def signature(key: bytes, timestamp: str, scope: Scope, request: str) -> str:
     """Sign a canonical request with the day's signing key, at a time such as `20150830T123600Z`."""
-    where = f"{timestamp[:8]}/{scope.region}/{scope.service}/aws4_request"
-    text = f"{ALGORITHM}\n{timestamp}\n{where}\n{sha256(request.encode()).hexdigest()}"
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    return HmacKey(key).hexdigest(f"{before_digest(timestamp, scope)}{sha256(request.encode()).hexdigest()}".encode())
+
+
+def before_digest(timestamp: str, scope: Scope) -> str:
+    """Return the string to sign, up to the digest of the canonical request."""
+    return f"{ALGORITHM}\n{timestamp}\n{timestamp[:8]}/{scope.region}/{scope.service}/aws4_request\n"
 
 
 def format_timestamp(seconds: int) -> str:
@@ -92,50 +115,43 @@ def format_timestamp(seconds: int) -> str:
 class Signer:
     """Signs POST requests for one host and scope.
 
-    It caches the timestamp of the second and the signing key of the credentials used last, and no other secret.
+    It caches what depends on the second and on the credentials used last, and no other secret.
     """
 
     def __init__(self, host: str, scope: Scope) -> None:
         self._host = host
         self._scope = scope
         self._second = -1
-        self._timestamp = ""
         self._keys: Keys | None = None
         self._day = ""
-        self._day_key = b""
-        self._token_line = ""
-        self._names = ""
-        self._before_signature = ""
+        self._day_key = HmacKey(b"")
+        self._before_target = self._before_digest = self._after_target = self._before_signature = ""
 
-    def headers(self, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
-        """Return the headers that sign a body: the date, the authorization and, if there is one, the session token."""
-        second = int(now)
-        if second != self._second:
-            self._second, self._timestamp = second, format_timestamp(second)
-        timestamp = self._timestamp
-        if keys != self._keys or timestamp[:8] != self._day:
-            self._prepare(keys, timestamp[:8])
-        request = (
-            f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{timestamp}\n{self._token_line}"
-            f"x-amz-target:{target}\n\n{self._names}\n{sha256(body).hexdigest()}"
+    def header_lines(self, target: str, body: bytes, keys: Keys, now: float) -> str:
+        """Return the header lines that sign a body: date, authorization and, if there is one, session token."""
+        if int(now) != self._second or keys is not self._keys:
+            self._prepare(keys, int(now))
+        request = f"{self._before_target}{target}{self._after_target}{sha256(body).hexdigest()}"
+        text = f"{self._before_digest}{sha256(request.encode()).hexdigest()}"
+        return f"{self._before_signature}{self._day_key.hexdigest(text.encode())}\r\n"
+
+    def _prepare(self, keys: Keys, second: int) -> None:
+        """Cache what depends on the credentials and the second."""
+        timestamp, token = format_timestamp(second), keys.token
+        day = timestamp[:8]
+        if keys is not self._keys or day != self._day:
+            self._day_key = HmacKey(derive_signing_key(keys.secret_key, day, self._scope))
+        self._keys, self._second, self._day = keys, second, day
+        token_line = f"x-amz-security-token:{' '.join(token.split())}\n" if token is not None else ""
+        names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token is not None else ''}x-amz-target"
+        self._before_target = (
+            f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{timestamp}\n{token_line}"
+            "x-amz-target:"
         )
-        signed = {
-            "X-Amz-Date": timestamp,
-            "Authorization": self._before_signature + signature(self._day_key, timestamp, self._scope, request),
-        }
-        if keys.token is not None:
-            signed["X-Amz-Security-Token"] = keys.token
-        return signed
-
-    def _prepare(self, keys: Keys, day: str) -> None:
-        """Cache what depends on the credentials and the day."""
-        self._keys, self._day = keys, day
-        self._day_key = derive_signing_key(keys.secret_key, day, self._scope)
-        token = keys.token
-        self._token_line = f"x-amz-security-token:{' '.join(token.split())}\n" if token is not None else ""
-        between = "x-amz-security-token;" if token is not None else ""
-        self._names = f"content-type;host;x-amz-date;{between}x-amz-target"
+        self._after_target = f"\n\n{names}\n"
+        self._before_digest = before_digest(timestamp, self._scope)
+        sent_token = f"X-Amz-Security-Token: {token}\r\n" if token is not None else ""
         self._before_signature = (
-            f"{ALGORITHM} Credential={keys.access_key}/{day}/{self._scope.region}/{self._scope.service}/aws4_request, "
-            f"SignedHeaders={self._names}, Signature="
+            f"X-Amz-Date: {timestamp}\r\n{sent_token}Authorization: {ALGORITHM} Credential={keys.access_key}/{day}/"
+            f"{self._scope.region}/{self._scope.service}/aws4_request, SignedHeaders={names}, Signature="
         )

@@ -243,7 +243,7 @@ class TaskRun:
     # ----------------------------------------------------------------------------------------------------- reporting
 
     async def _show_tail(self, client: Client, result: TaskResult) -> None:
-        """Show the last lines of the log of a task that has failed, unless all of it was shown; an interrupt ends this."""
+        """Show the last lines of the log of a task that has failed, unless all was shown; an interrupt ends this."""
         if result.succeeded or self._follows or self._as_json:
             return
         with anyio.CancelScope() as reading:

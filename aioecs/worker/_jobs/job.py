@@ -33,7 +33,7 @@ class Job:
     sent_keys: set[str] = attrs.Factory(set[str])
     """The idempotency keys of the requests that the present attempt was allowed to write."""
     lost: dict[str, LostLease] = attrs.Factory(dict[str, "LostLease"])
-    """The attempts that were made here under a lease that was over before their outcome was known, by their keys."""
+    """The attempts that were made here whose outcome was not known before the cutoff of their lease, by their keys."""
     received: float = attrs.Factory(lambda: time.time())  # noqa: PLW0108 looked up when it is called
     """When its message was received, in epoch seconds."""
 
@@ -54,19 +54,16 @@ class Job:
             lost = self.lost.setdefault(key, LostLease())
             lost.sent_keys |= self.sent_keys
             lost.arns.update(arns)
-            lost.at = time.time()
 
 
 @attrs.define(eq=False)
 class LostLease:
-    """What an attempt started whose lease was lost: each task is the job's own, or is to be stopped."""
+    """What an attempt may have started too late under its lease: each task is the job's own, or is to be stopped."""
 
     sent_keys: set[str] = attrs.Factory(set[str])
     """The idempotency keys of the requests that were written; their tasks bear tokens of these."""
     arns: set[str] = attrs.Factory(set[str])
     """The tasks that are known."""
-    at: float = 0.0
-    """When the loss was noted last, in epoch seconds."""
 
 
 @attrs.frozen

@@ -63,6 +63,8 @@ def cancelled() -> None:
 
     What comes before is the start of Python: an interrupt then would say nothing of a start.
     """
+    # A shell starts what runs in its background with SIGINT ignored, and so would each process: a terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     relay = Relay()
     chance = random.Random(storm.SETTINGS["seed"])
     for number in range(storm.STARTS):

@@ -26,6 +26,7 @@ from aioecs import (
     StartResult,
     StartTaskRequest,
 )
+from aioecs._batch import start_stream
 from aioecs._batch.batch import session_of
 from aioecs._batch.placement import placement_stream
 from aioecs._batch.placement.inventory import Inventory
@@ -67,8 +68,9 @@ async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refresh inventories soon."""
+    """Refresh inventories soon, and draw all starts of a call at once, however slow the machine is."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
+    monkeypatch.setattr(start_stream, "DRAW_SLICE", 60.0)
 
 
 def spread_of(local: LocalECS) -> Counter[str]:
@@ -382,8 +384,9 @@ async def test_the_wait_begins_when_there_is_no_capacity(monkeypatch: pytest.Mon
         assert came_to(results) == {"started": 2}
 
 
-async def test_capacity_that_comes_back_needs_no_refresh() -> None:
+async def test_capacity_that_comes_back_needs_no_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start that was never sent leaves its place to one that waits."""
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place(2) as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         before_the_first(client, lambda: NotSent(ConnectionFailed("no route")))
         report = await client.place_tasks(DEMO, count=3)
@@ -746,13 +749,14 @@ async def test_cancelled_while_it_confirms(
     while len(local.truth.tasks()) < 2:  # the others may be in a call of their own, which must be over first
         await asyncio.sleep(0)
     await iterations(100)
+    sent = local.truth.requests["StartTask"]
     ways.cancel()
     await fired.wait()
     reconciler.gate.set()
     results = await starts_from(placement)
     assert came_to(results.starts) == {"started": 2, "refused": 1}
     assert {start.container_instance for start in results.starts if start.outcome is Outcome.REFUSED} == {full}
-    assert local.truth.requests["StartTask"] == 2  # that of the others is one
+    assert local.truth.requests["StartTask"] == sent
 
 
 @pytest.mark.parametrize(
@@ -831,6 +835,46 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
         assert (statistics.requested, statistics.started, statistics.refused) == (3, 1, 1)
         assert statistics.stopped == 1, "it had settled, and its caller was not given it"
     assert len(local.truth.running()) == 2  # that of the others is one
+
+
+@pytest.mark.parametrize(("on_cancel", "running"), [("stop", 1), ("keep", 3)])
+async def test_what_is_found_for_a_caller_that_has_gone(
+    local: LocalECS, client: aioecs.Client, reconciler: HeldReconciler, on_cancel: Any, running: int
+) -> None:
+    """Its task is stopped if that is the policy, as that of any start that was left: only what was yielded runs."""
+    lies_about(local, local.instance_arns[0])
+    options = PlacementOptions(Spread(), (), None, 0.0, confirm_refusals=True)
+    async with client.batch(on_cancel=on_cancel) as batch:
+        stream, drawn = await open_placement(session_of(batch), DEMO, 3, None, options)
+        async with aclosing(stream.starts(drawn)) as starts:
+            async for _ in starts:
+                await reconciler.come.wait()
+                break
+        reconciler.gate.set()
+        await until(lambda: batch.statistics().started + batch.statistics().stopped == 3)
+    assert batch.statistics().requested == 3
+    assert len(local.truth.running()) == batch.statistics().started == running
+
+
+async def test_a_confirmation_that_never_begins(
+    local: LocalECS, client: aioecs.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's tasks are cancelled in the very step that begins it: the start has its result, which is refused."""
+    tasks = client._core().background_tasks
+    own = tasks.own
+
+    def own_cancelled(work: Any, name: str, **more: Any) -> Any:
+        task = own(work, name, **more)
+        if name == "aioecs confirms a refusal":
+            task.cancel()
+        return task
+
+    monkeypatch.setattr(tasks, "own", own_cancelled)
+    before_the_first(client, lambda: fill(local, *local.instance_arns))
+    async with asyncio.timeout(10):
+        report = await client.place_tasks(DEMO, count=3, confirm_refusals=True)
+    assert adds_up(report, 3)
+    assert reasons(report.starts) == {"RESOURCE:CPU": 3}
 
 
 async def test_left_early_while_some_wait_for_capacity() -> None:

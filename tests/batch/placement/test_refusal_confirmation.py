@@ -1,16 +1,17 @@
-"""refusal_confirmation: whether a refused start certainly doesn't run; test_run_placing has the streams."""
+"""refusal_confirmation: whether a refused start certainly doesn't run; test_placement_stream has the streams."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
-from fake_transport import FakeReconciler, FakeTransport, make_core, make_request, tasks_for, throttled
+from fake_transport import FakeReconciler, make_request, tasks_for
 from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, StartResult
-from aioecs._batch.placement.refusal_confirmation import as_found, found_running, look_up
+from aioecs._batch.placement.refusal_confirmation import found_running, look_up
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.sending.packing import Entry
 
@@ -34,7 +35,8 @@ def test_what_a_lookup_says_of_it(tasks: int, whole: bool, known: bool, comes_to
     entry, start, task = refused()
     others: set[str | None] = {task.task_arn} if known else set()
     found = found_running(entry, start, LookupDone((task,) * tasks, whole=whole, began=0.0), others)
-    assert found == {"nothing": None, "itself": start, "task": task}[comes_to]
+    running = attrs.evolve(start, outcome=Outcome.STARTED, task=task)
+    assert found == {"nothing": None, "itself": start, "task": running}[comes_to]
     assert (task.task_arn in others) is (known or comes_to == "task")
 
 
@@ -42,31 +44,6 @@ def test_under_a_mark_of_the_callers_own_it_may_be_anyones() -> None:
     """So it stays refused."""
     entry, start, task = refused(started_by="aioecs-1")
     assert found_running(entry, start, LookupDone((task,), whole=True, began=0.0), set()) is start
-
-
-@pytest.mark.parametrize(("stop", "stops", "outcome"), [(False, 0, "started"), (True, 1, "stopped")])
-def test_a_task_that_was_found_is_the_result(stop: bool, stops: int, outcome: str) -> None:
-    """And stopped first, if nobody wants it any more."""
-
-    async def main() -> None:
-        port = FakeTransport()
-        _, start, task = refused()
-        result = await as_found(make_core(port), start, task, stop=stop)
-        assert (result.outcome.value, result.task, result.failure) == (outcome, task, None)
-        assert port.names() == ["StopTask"] * stops
-
-    run_in_virtual_time(main())
-
-
-def test_a_stop_that_fails_leaves_it_started() -> None:
-    """What runs is what is said to run."""
-
-    async def main() -> None:
-        core = make_core(FakeTransport(stop_task=throttled), retries=aioecs.Retries(max_attempts=1))
-        _, start, task = refused()
-        assert (await as_found(core, start, task, stop=True)).outcome is Outcome.STARTED
-
-    run_in_virtual_time(main())
 
 
 def test_it_is_looked_up_by_its_token_where_it_was_sent() -> None:

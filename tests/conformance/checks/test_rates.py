@@ -51,7 +51,7 @@ async def test_documented_buckets(clock: VirtualClock) -> None:
 async def test_other_buckets_differ(clock: VirtualClock) -> None:
     """Large ones, and a throttle in another code."""
     async with local_run(clock=clock, disguise_throttle=True) as run:
-        run.local.engine.buckets.set({"modify": Bucket(300, 40), "read": Bucket(5, 200)})
+        run.local.engine.buckets.set({"modify": Bucket(160, 40), "read": Bucket(5, 200)})
         found = await run.findings(rates.rates)
         assert found["rate.start_burst"][0] == "differs"
         assert found["rate.read_burst"][0] == "differs"

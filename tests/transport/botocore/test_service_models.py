@@ -15,6 +15,7 @@ from typing import Any
 import botocore
 import pytest
 from aiobotocore.session import AioSession
+from botocore.exceptions import UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 
 from aioecs._transport import transport_factory
@@ -24,7 +25,7 @@ from aioecs._transport.botocore.service_models import (
     TrimmedModelLoader,
     chunked_loading,
     parse_endpoints,
-    use_trimmed_loader,
+    trimmed_loader,
 )
 from aioecs._transport.settings import Settings
 
@@ -214,9 +215,33 @@ def test_the_caller_s_loader_is_restored() -> None:
     theirs = Loader(file_loader=Own())
     with chunked_loading(theirs):
         assert type(theirs.file_loader) is Own
-    assert type(use_trimmed_loader(theirs).file_loader) is Own
+    assert type(trimmed_loader(theirs).file_loader) is Own
     with chunked_loading(object()):
         pass
+    assert trimmed_loader(theirs) is theirs
+
+
+@pytest.mark.parametrize("kind", ["service-2", "endpoint-rule-set-1", "no-such-file"])
+def test_services_are_listed_only_where_the_list_is_needed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a service exists is found without the list of all; the list is botocore's own."""
+    own, loader = Loader(), trimmed_loader(Loader())
+    listed = own.list_available_services(kind)
+    assert list(loader.list_available_services(kind)) == listed
+    assert loader.list_available_services(kind)[:2] == listed[:2]
+    monkeypatch.setattr(Loader, "list_available_services", lambda *_: pytest.fail("all services were listed"))
+    loader = trimmed_loader(Loader())
+    names = ("ecs", "dynamodb", "no-such-service")
+    assert [name in loader.list_available_services(kind) for name in names] == [name in listed for name in names]
+
+
+def test_an_unknown_service_is_refused_as_botocore_does() -> None:
+    """The error is botocore's, with the names of the services that there are."""
+    errors = []
+    for loader in (Loader(), trimmed_loader(Loader())):
+        with pytest.raises(UnknownServiceError) as refused:
+            loader.load_service_model("no-such-service", "service-2")
+        errors.append(str(refused.value))
+    assert errors[0] == errors[1]
 
 
 def test_models_of_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,8 +81,11 @@ def test_botocore_s_own_signer_agrees(signings: list[tuple[Keys, bytes, int]], r
     signer = Signer(host, scope)
     for held, body, now in signings:
         for _ in range(2):
-            ours = signer.headers("Service.StartTask", body, held, now + 0.9)
-            assert ours == sign_with_botocore(host, scope, "Service.StartTask", body, held, now)
+            lines = signer.header_lines("Service.StartTask", body, held, now + 0.9).split("\r\n")
+            assert lines.pop() == ""
+            assert dict(line.split(": ", 1) for line in lines) == sign_with_botocore(
+                host, scope, "Service.StartTask", body, held, now
+            )
 
 
 def test_format_timestamp() -> None:

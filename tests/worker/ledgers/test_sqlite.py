@@ -22,6 +22,7 @@ from aioecs.errors import ClientStateError, InvalidRequest
 from aioecs.worker import Claimed, ClaimOutcome, EntryError, LedgerError, SQLiteLedger
 from aioecs.worker._ledgers import sqlite as module
 from aioecs.worker._ledgers.claims import RETENTION, decide_claim
+from tests.worker.processes import claim_until_killed
 
 LETTERS = "somebody's letters, which are longer than the header of SQLite" * 3
 
@@ -244,24 +245,13 @@ async def test_a_cancelled_claim_is_written_as_a_whole(ledger: SQLiteLedger, mon
     assert await outcome(ledger, new_entry("b")) is ClaimOutcome.HELD
 
 
-def _claim_until_killed(path: str, number: int) -> None:
-    async def claim() -> None:
-        async with SQLiteLedger(path) as ledger:
-            for job in range(10**6):
-                entry = new_entry(f"{number}-{job}", key=str(job))
-                if (await ledger.claim(entry, now=NOW, skew=5)).outcome is ClaimOutcome.GRANTED:
-                    await ledger.settle(entry.key, entry.holder, (entry.holder,))
-
-    asyncio.run(claim())
-
-
 async def test_it_survives_kills(tmp_path: Path) -> None:
     """Processes that share it are killed in mid-write: what is there is whole, and each job has one holder."""
     path = str(tmp_path / "jobs.db")
     async with SQLiteLedger(path) as ledger:
         await outcome(ledger, new_entry())
         context = multiprocessing.get_context("spawn")
-        processes = [context.Process(target=_claim_until_killed, args=(path, n), daemon=True) for n in range(2)]
+        processes = [context.Process(target=claim_until_killed, args=(path, n, NOW), daemon=True) for n in range(2)]
         for process in processes:
             process.start()
         while await outcome(ledger, new_entry("probe", key="30")) is ClaimOutcome.GRANTED:
