@@ -104,7 +104,7 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, sing
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_sessions() -> Iterator[None]:
+def sessions_with_copied_handlers() -> Iterator[None]:
     """Copy botocore's built-in handlers into each session, as registering them takes longer than most tests."""
     made, registered = AioSession.__init__, dict[tuple[Any, ...], AioHierarchicalEmitter]()
 

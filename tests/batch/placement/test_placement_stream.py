@@ -26,6 +26,7 @@ from aioecs import (
     StartResult,
     StartTaskRequest,
 )
+from aioecs._batch import start_stream
 from aioecs._batch.batch import session_of
 from aioecs._batch.placement import placement_stream
 from aioecs._batch.placement.inventory import Inventory
@@ -67,8 +68,9 @@ async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refresh inventories soon."""
+    """Refresh inventories soon, and draw all starts of a call at once, however slow the machine is."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
+    monkeypatch.setattr(start_stream, "DRAW_SLICE", 60.0)
 
 
 def spread_of(local: LocalECS) -> Counter[str]:
@@ -382,8 +384,9 @@ async def test_the_wait_begins_when_there_is_no_capacity(monkeypatch: pytest.Mon
         assert came_to(results) == {"started": 2}
 
 
-async def test_capacity_that_comes_back_needs_no_refresh() -> None:
+async def test_capacity_that_comes_back_needs_no_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start that was never sent leaves its place to one that waits."""
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place(2) as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         before_the_first(client, lambda: NotSent(ConnectionFailed("no route")))
         report = await client.place_tasks(DEMO, count=3)
