@@ -241,7 +241,7 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
-QUICK_HELP = ("start", "run", "logs", "stop", "tasks", "wait", "watch", "instances")
+LIGHT_HELP = ("start", "run", "logs", "stop", "tasks", "wait", "watch", "instances")
 
 
 def test_help_imports_nothing_slow() -> None:
@@ -249,7 +249,7 @@ def test_help_imports_nothing_slow() -> None:
     code = (
         "import sys; from aioecs.cli import main; import atexit; atexit.register(lambda: print(*sys.modules)); main()"
     )
-    lines = ["--version", "--help", *(f"{name} --help" for name in QUICK_HELP)]
+    lines = ["--version", "--help", *(f"{name} --help" for name in LIGHT_HELP)]
     # All at once: each takes as long as an interpreter and typer do.
     begun = {
         args: subprocess.Popen([sys.executable, "-c", code, *args.split()], stdout=subprocess.PIPE, text=True)
