@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
@@ -14,7 +15,7 @@ import anyio.lowlevel
 import attrs
 
 from aioecs._batch.batch import Batch
-from aioecs._calls.caller_wait import cancelled_around, refuse_if_cancelled
+from aioecs._calls.caller_wait import refuse_if_cancelled
 from aioecs._client.logs import Logs, with_tail
 from aioecs._client.started_run import (
     RunRequest,
@@ -31,17 +32,16 @@ from aioecs._model import limits
 from aioecs._model.options import Delivery, OnCancel, OnTimeout, Restart, plain_function
 from aioecs._model.placement import Constraint, Placement
 from aioecs._model.run_report import Run, RunReport
-from aioecs._model.shapes.stop_task import StopTaskRequest
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import StartResult
 from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of
 from aioecs._runtime.client_core import Core
 from aioecs.errors import (
+    CallCancelled,
     ECSError,
     InvalidRequest,
     StartCancelled,
-    WaitCancelled,
     WaitTimeout,
     find_start_error,
 )
@@ -159,9 +159,9 @@ class Runs(Logs):
             except Exception:
                 core.report(_starts(runs), "the requests of run_all ended with an error")
                 raise
-        cut = drawing.cut or any(isinstance(run.error, StartCancelled) for run in runs)
-        if cancel_scope is not None and cut:
-            raise _cancelled(runs, reason_of(cancel_scope), cancel_scope)
+            cut = drawing.cut or any(isinstance(run.error, StartCancelled) for run in runs)
+            if cancel_scope is not None and cut:
+                raise _cancelled(runs, reason_of(cancel_scope), cancel_scope)
         return RunReport(runs=tuple(runs))
 
     @abstractmethod
@@ -211,13 +211,10 @@ class Runs(Logs):
             if result.succeeded or not running.terms.log_lines:
                 return result
             return with_tail(result, await self.log_tail(result, running.terms.log_lines))
-        except WaitCancelled as cancelled:
-            withdrawn = await running.withdrawn(cancelled.reason, cancelled.source)
-            if (around := await cancelled_around()) is not None:
-                raise around from withdrawn
-            raise withdrawn from None
+        except CallCancelled as cancelled:
+            return await running.withdraw(None, cancelled.reason, cancelled.source)
         except asyncio.CancelledError as first:
-            raise first from await running.withdrawn(None, None)
+            return await running.withdraw(first, None, None)
         except ECSError as error:
             error.starts = error.starts or (running.start,)
             raise
@@ -238,10 +235,10 @@ class Runs(Logs):
 
     async def _stopped_late(self, running: StartedRun, late: WaitTimeout) -> Task:
         """Stop a task that has not ended in time, and wait for its end; return it as it was last seen."""
-        why = f"aioecs: it had not ended after {running.terms.timeout:g} s"
-        request = StopTaskRequest(cluster=running.request.cluster, task=running.task.task_arn or "", reason=why)
         try:
-            await self.stop_task(request)
+            await running.stop_late()
+        except CallCancelled:
+            raise
         except ECSError as error:
             raise running.timeout_error(f"and could not be stopped: {error}", late) from error
         try:
@@ -258,17 +255,37 @@ async def _each(
     begin: Callable[[RunRequest], Coroutine[Any, Any, None]],
     most: asyncio.Semaphore | None,
 ) -> None:
-    """Begin each as it is drawn, and wait for all; an error of the drawing cancels those that were begun."""
+    """Begin each as it is drawn, and wait for all; an error of the drawing, or a cancel, withdraws what was begun."""
+    begun: set[asyncio.Task[None]] = set()
     try:
         async with asyncio.TaskGroup() as group:
-            async for request in requests:
-                if most is not None:
-                    await most.acquire()
-                one = group.create_task(begin(request), name="aioecs run")
-                if most is not None:
-                    one.add_done_callback(lambda _: most.release())
+            try:
+                async for request in requests:
+                    if most is not None:
+                        await most.acquire()
+                    one = group.create_task(begin(request), name="aioecs run")
+                    begun.add(one)
+                    one.add_done_callback(begun.discard)
+                    if most is not None:
+                        one.add_done_callback(lambda _: most.release())
+                while begun:
+                    await asyncio.wait(begun)
+            except BaseException:
+                await _withdraw(begun)
+                raise
     except BaseExceptionGroup as raised:
         raise raised.exceptions[0] from None
+
+
+async def _withdraw(begun: set[asyncio.Task[None]]) -> None:
+    """Cancel what was begun, and wait until it has settled; a second cancel goes on to each, and ends its wait."""
+    for _ in range(2):
+        for one in tuple(begun):
+            one.cancel()
+        with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
+            while begun:
+                await asyncio.wait(begun)
+            return
 
 
 _END = object()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import anyio
 import attrs
 
+from aioecs._calls.caller_wait import Wait, cancelled_around
+from aioecs._calls.stop_call import StopCall
 from aioecs._logic.calls.call_result import cancelled_of
 from aioecs._logic.tasks.task_progress import is_over
 from aioecs._model import limits
@@ -19,11 +20,13 @@ from aioecs._model.options import OnCancel, OnTimeout, Restart, choice
 from aioecs._model.placement import Constraint, Placement
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.stop_task import StopTaskRequest
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import Outcome, StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.cancel_token import CancelToken
+from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, resolve
 from aioecs._runtime.client_core import Core
-from aioecs.errors import InvalidRequest, StartCancelled, StartRefused, WaitTimeout
+from aioecs.errors import InvalidRequest, StartRefused, WaitTimeout
 
 RunRequest = StartTaskRequest | RunTaskRequest
 
@@ -69,26 +72,64 @@ class StartedRun:
         text = f"task {short(self.task.task_arn or '')} had not ended after {self.terms.timeout:g} s, {what_follows}"
         return WaitTimeout(text, known=wait_timeout.known, waiting_for=wait_timeout.waiting_for)
 
-    async def withdrawn(self, reason: str | None, source: object) -> StartCancelled:
-        """Do with the task of a cancelled caller what `on_cancel` says, and return the error that the caller gets.
+    async def stop_late(self) -> None:
+        """Stop the task because its time is over; a cancelled caller doesn't wait for that.
+
+        Raises:
+            ECSError: it could not be stopped.
+            CallCancelled: the scope or token fired; the stop goes on.
+        """
+        why = f"aioecs: it had not ended after {self.terms.timeout:g} s"
+        request = StopTaskRequest(cluster=self.request.cluster, task=self.task.task_arn or "", reason=why)
+        stop = StopCall(self.core, request)
+        stop.begin()
+        with Wait(stop, self.terms.source, "abandon", 0.0) as wait:
+            await wait.answer()
+
+    async def withdraw(self, first: asyncio.CancelledError | None, reason: str | None, source: object) -> NoReturn:
+        """Do with the task of a cancelled caller what `on_cancel` says, and raise what the caller gets.
 
         The stop runs in a background task of the client. The caller waits `settle` seconds for it, or until a second
         cancel. A task that was seen to have ended is not stopped.
+
+        Raises:
+            StartCancelled: the scope or token fired.
+            CancelledError: the caller's task is cancelled, by `first` or meanwhile; StartCancelled is its cause.
         """
-        core, start = self.core, self.start
-        if self.terms.on_cancel != "stop" or is_over(self.task):
-            return cancelled_of((start,), reason, source)
-        stop = core.stop(self.request.cluster, self.task, start.token)
-        stopping = core.background_tasks.own(stop, "aioecs stop", awaited=True)
+        start = self.start
+        if self.terms.on_cancel == "stop" and not is_over(self.task):
+            stop = self.core.stop(self.request.cluster, self.task, start.token)
+            stopping = self.core.background_tasks.own(stop, "aioecs stop", awaited=True)
+            first = await self._wait_for_stop(stopping, first)
+            if not stopping.done():
+                stopping.add_done_callback(lambda done: self.core.report((_after_stop(start, done),), "cancelled"))
+            start = _after_stop(start, stopping)
+        error = cancelled_of((start,), reason, source)
+        if first is None:
+            first = await cancelled_around()
+        if first is not None:
+            raise first from error
+        raise error from None
+
+    async def _wait_for_stop(
+        self, stopping: asyncio.Task[bool], first: asyncio.CancelledError | None
+    ) -> asyncio.CancelledError | None:
+        """Wait for the stop, `settle` seconds at most or until a second cancel; return the first cancel of the task."""
+        core, given = self.core, self.terms.source
+        second = given if first is not None and isinstance(given, CancelToken) and not given.cancelled else None
+        over: asyncio.Future[None] = core.loop.create_future()
+        stopping.add_done_callback(lambda _: resolve(over))
+        timer = core.loop.call_later(core.timeouts.settle, resolve, over)
         waits = core.settling.begin(lambda: f"the stop of task {self.task.task_arn}", core.timeouts.settle)
         try:
-            with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([stopping], timeout=core.timeouts.settle)
+            with anyio.CancelScope(shield=True), CancellationMonitor.here().watch(second, partial(resolve, over)):
+                await over
+        except asyncio.CancelledError as cancelled:
+            return first or cancelled
         finally:
+            timer.cancel()
             core.settling.end(waits)
-        if not stopping.done():
-            stopping.add_done_callback(lambda done: core.report((_after_stop(start, done),), "cancelled"))
-        return cancelled_of((_after_stop(start, stopping),), reason, source)
+        return first
 
 
 def _after_stop(start: StartResult, stopping: asyncio.Task[bool]) -> StartResult:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
 import pytest
 from engine_transport import EngineSetup, engine_client, seconds_by_task
+from two_cancels import cancelled_twice
 from virtual_time import run_in_virtual_time
 
 import aioecs
@@ -180,6 +181,66 @@ def test_a_cancel_while_it_is_being_stopped_late() -> None:
             error = find_start_error(caught.value)
             assert error is not None
             assert [start.outcome for start in error.starts] == [STOPPED]
+
+    run_in_virtual_time(work())
+
+
+METHODS: dict[str, Callable[[EngineSetup, dict[str, Any]], Awaitable[Any]]] = {
+    "run": lambda world, options: world.client.run(on_an_instance(world), **options),
+    "run_all": lambda world, options: world.client.run_all([on_an_instance(world)] * 2, **options),
+}
+
+
+async def cancelled_unanswered(
+    method: str, first: str, second: str = "", *, latency_from: float = 0.4
+) -> tuple[float, BaseException, StartCancelled]:
+    """Cancel a run while ECS answers nothing; return how long that took, what was raised, and its StartCancelled."""
+    async with engine_client(latency=0.01) as world:
+        asyncio.get_running_loop().call_later(latency_from, setattr, world.transport, "latency", 30.0)
+        return await cancelled_twice(lambda options: METHODS[method](world, options), first, second)
+
+
+@pytest.mark.parametrize("latency_from", [0.0, 0.4], ids=["starting", "running"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_cancelled_caller_waits_no_longer_than_it_may(method: str, latency_from: float) -> None:
+    """For the start or for the stop: `timeouts.settle` seconds, 10 here; then the error has what is known."""
+
+    async def work() -> None:
+        for first in ("token", "scope", "task", "enclosing scope"):
+            took, raised, error = await cancelled_unanswered(method, first, latency_from=latency_from)
+            assert took == pytest.approx(10.5, abs=0.05), first
+            assert isinstance(raised, asyncio.CancelledError) is (first in ("task", "enclosing scope"))
+            expected = Outcome.UNKNOWN if latency_from == 0 else STARTED
+            assert {start.outcome for start in error.starts} == {expected}
+
+    run_in_virtual_time(work())
+
+
+@pytest.mark.parametrize("latency_from", [0.0, 0.4], ids=["starting", "running"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_second_cancel_ends_the_wait(method: str, latency_from: float) -> None:
+    """A cancel of the caller's task goes on as itself, also as the second."""
+
+    async def work() -> None:
+        for first, second in (("token", "task"), ("task", "token"), ("scope", "task"), ("enclosing scope", "token")):
+            took, raised, error = await cancelled_unanswered(method, first, second, latency_from=latency_from)
+            assert took == pytest.approx(1.5, abs=0.05), (first, second)
+            assert isinstance(raised, asyncio.CancelledError)
+            assert error.starts
+
+    run_in_virtual_time(work())
+
+
+@pytest.mark.parametrize("second", ["token", "scope", "task", "enclosing scope"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_cancel_while_the_late_stop_is_unanswered(method: str, second: str) -> None:
+    """It does not wait for that stop; one that says who has withdrawn the task is waited for as after any cancel."""
+
+    async def work() -> None:
+        took, raised, error = await cancelled_unanswered(method, "timeout", second)
+        assert took == pytest.approx(1.5 + 10, abs=0.05)
+        assert isinstance(raised, asyncio.CancelledError) is (second in ("task", "enclosing scope"))
+        assert {start.outcome for start in error.starts} == {STARTED}
 
     run_in_virtual_time(work())
 

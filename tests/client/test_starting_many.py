@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from engine_transport import EngineSetup, engine_client
+from two_cancels import cancelled_twice
 from virtual_time import run_in_virtual_time
 
 import aioecs
@@ -231,7 +232,7 @@ def test_a_second_cancel_ends_the_wait(call: Calls) -> None:
 
     async def main() -> None:
         for first, second in SECOND_CANCELS:
-            took, error = await cancelled_twice(call, first, second)
+            took, error = await cancelled_unanswered(call, first, second)
             assert took == pytest.approx(1.5, abs=0.02), (first, second)
             assert error.outcome is Outcome.UNKNOWN
             assert isinstance(error, StartTimeout) is (first == "timeout")
@@ -245,44 +246,19 @@ def test_settling_takes_no_longer_than_it_may(call: Calls, first: str) -> None:
     """Whichever kind of cancel begins it: `timeouts.settle` seconds, 10 here, and no more."""
 
     async def main() -> None:
-        took, error = await cancelled_twice(call, first, "")
+        took, error = await cancelled_unanswered(call, first)
         assert took == pytest.approx(10.5, abs=0.02)
         assert error.outcome is Outcome.UNKNOWN
 
     run_in_virtual_time(main())
 
 
-async def cancelled_twice(call: Calls, first: str, second: str) -> tuple[float, StartCancelled]:
-    """Start without an answer, cancel after 0.5 s and after 1.5 s; return how long it took, and the StartCancelled."""
+async def cancelled_unanswered(call: Calls, first: str, second: str = "") -> tuple[float, StartCancelled]:
+    """Start without an answer, and cancel once or twice; return how long it took, and the StartCancelled."""
     async with opened(answer_after=30.0) as world:
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.4, setattr, world.transport, "latency", 30.0)  # of lookups
-        sources: dict[str, Any] = {"token": CancelToken(), "scope": anyio.CancelScope()}
-        options: dict[str, Any] = {"cancel_scope": sources.get(first, sources.get(second))}
-        around = anyio.CancelScope()
-        errors: list[BaseException] = []
-
-        async def start() -> None:
-            with around:
-                try:
-                    await call(world, options | ({"timeout": 0.5} if first == "timeout" else {}))
-                except BaseException as error:
-                    errors.append(error)
-                    raise
-
-        began = world.now
-        starting = asyncio.create_task(start())
-        cancels = {kind: source.cancel for kind, source in sources.items()}
-        cancels |= {"task": starting.cancel, "enclosing scope": around.cancel}
-        for kind, after in ((first, 0.5), (second, 1.5)):
-            if kind in cancels:
-                loop.call_later(after, cancels[kind])
-        await asyncio.wait([starting])
-        took = world.now - began
-        assert starting.cancelled() or starting.exception() is None or starting.exception() is errors[0]
-        start_error = aioecs.find_start_error(errors[0])
-        assert isinstance(start_error, StartCancelled)
-        return took, start_error
+        asyncio.get_running_loop().call_later(0.4, setattr, world.transport, "latency", 30.0)  # of lookups
+        took, _, error = await cancelled_twice(lambda options: call(world, options), first, second)
+        return took, error
 
 
 def test_the_end_of_the_time_is_no_second_cancel() -> None:

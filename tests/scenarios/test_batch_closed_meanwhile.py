@@ -38,19 +38,19 @@ async def slowly(request: StartTaskRequest) -> AsyncIterator[StartTaskRequest]:
 
 async def left_meanwhile(
     ecs: EngineSetup, stream: Stream, *, fails: bool
-) -> tuple[list[StartResult], Exception | None]:
+) -> tuple[list[StartResult], BaseException | None]:
     """Leave a batch while another task iterates; return its results, those of its error among them, and that error."""
     results: list[StartResult] = []
     named = DEMO.replace(container_instances=ecs.transport.engine.instance_arns("default"))
-    error: Exception | None = None
 
     async def iterate(batch: Batch) -> None:
         async for start in stream(batch, named):
-            results.append(start)
+            results.append(start)  # noqa: PERF401 an error must not take those before it
 
+    batch = ecs.client.batch()
+    iterating = asyncio.create_task(iterate(batch))
     try:
-        async with ecs.client.batch() as batch:
-            iterating = asyncio.create_task(iterate(batch))
+        async with batch:
             await asyncio.sleep(2.5)
             if fails:
                 raise ValueError
@@ -61,10 +61,9 @@ async def left_meanwhile(
     for operation in ("StartTask", "RunTask"):
         assert ecs.transport.engine.truth.requests[operation] == sent[operation]
     assert iterating.done()
-    if not iterating.cancelled() and isinstance(error := iterating.exception(), Exception):
-        truth = find_start_error(error)
-        results += truth.starts if truth is not None else ()
-    return results, error
+    error = iterating.exception()
+    truth = find_start_error(error) if error is not None else None
+    return [*results, *(truth.starts if truth is not None else ())], error
 
 
 @pytest.mark.parametrize("stream", DRAWING.values(), ids=DRAWING)

@@ -23,8 +23,15 @@ from aioecs.cli._display.streams import Streams
 from aioecs.testing import LocalECS
 
 COMMAND = [sys.executable, "-m", "aioecs.cli"]
-SOON = "import aioecs._client.log_poller as p; p.GRACE = 0.1; from aioecs.cli import main; main()"
-"""Runs the command line, which then doesn't wait long for lines that come after the end of a task."""
+SOON = """
+import aioecs._client.log_poller, aioecs._logic.tasks.log_cursor, aioecs._logic.tasks.poll_schedule
+from aioecs.cli import main
+
+aioecs._client.log_poller.GRACE = 0.1
+aioecs._logic.tasks.log_cursor.SHORTEST = aioecs._logic.tasks.poll_schedule.SHORTEST = 0.2
+main()
+"""
+"""Runs the command line, which then waits neither long between polls nor for lines after the end of a task."""
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 CTRL_C = b"\x03"
 

@@ -172,8 +172,9 @@ class Packing:
         last = self.last
         if last is None or last.common != common:
             last = self.last = self._groups.get(common) or Group(request, delivery, common=common)
-        if last.request is not request and isinstance(request, StartTaskRequest):
-            share_parts(request, cast("StartTaskRequest", last.request))
+        shared = last.request
+        if shared is not request and isinstance(request, StartTaskRequest) and isinstance(shared, StartTaskRequest):
+            share_parts(request, shared)
         return last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:

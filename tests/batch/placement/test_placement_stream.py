@@ -386,8 +386,9 @@ async def test_the_wait_begins_when_there_is_no_capacity(monkeypatch: pytest.Mon
         assert came_to(results) == {"started": 2}
 
 
-async def test_capacity_that_comes_back_needs_no_refresh() -> None:
+async def test_capacity_that_comes_back_needs_no_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start that was never sent leaves its place to one that waits."""
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place(2) as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         before_the_first(client, lambda: NotSent(ConnectionFailed("no route")))
         report = await client.place_tasks(DEMO, count=3)
