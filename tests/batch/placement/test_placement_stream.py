@@ -19,6 +19,7 @@ from aioecs import (
     Binpack,
     CancelToken,
     DistinctInstance,
+    Event,
     MemberOf,
     Outcome,
     Random,
@@ -36,6 +37,7 @@ from aioecs._calls.reconciler import Reconciler
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import NotSent
+from aioecs._model.call_events import CallSettled
 from aioecs.errors import (
     AccessDeniedException,
     ConnectionFailed,
@@ -708,10 +710,16 @@ async def test_cancelled_while_it_waits_for_capacity(ways: Ways) -> None:
 
 async def test_cancelled_while_the_inventory_is_renewed(ways: Ways) -> None:
     """A read that hangs doesn't keep the caller, and nothing is sent after it."""
-    async with one_place() as local, client_of(local) as client:
+    settled: list[CallSettled] = []
+
+    def receive(event: Event) -> None:
+        if isinstance(event, CallSettled):
+            settled.append(event)
+
+    async with one_place() as local, client_of(local, on_event=receive) as client:
         local.faults.add(Fault("hang", operation=LISTS, skip=1))
         placement = ways.begin(client, 2, wait_for_capacity=600)
-        await until(lambda: local.truth.requests[LISTS] == 2)
+        await until(lambda: local.truth.requests[LISTS] == 2 and bool(settled))
         local.engine.add_instances(1)
         ways.cancel()
         results = await starts_from(placement)
