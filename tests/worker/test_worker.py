@@ -480,14 +480,7 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
         assert [each for each in started if each[0] == group] == [f"{group}-{number}" for number in range(6)]
 
 
-@pytest.fixture
-def at_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing wait between two requests to the queue, neither a worker nor botocore."""
-    monkeypatch.setattr(receiver, "growing_delay", lambda *_: 0.0)
-    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
-
-
-async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, at_no_time: None) -> None:
+async def test_no_answer_of_the_queue_ends_it(world: QueueSetup) -> None:
     """Two hundred bodies that are none of SQS, over real sockets; at a request to end it ends."""
     jitter = random.Random(11)
 
@@ -495,16 +488,19 @@ async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, at_no_time: Non
         await exchange.request()
         exchange.answer(jitter.choice((200, 200, 400, 500)), a_body(jitter))
 
-    async with RawServer(behave) as server:
-        worker = world.worker(sqs_endpoint_url=server.url)
-        token = aioecs.CancelToken()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(receiver, "idle_delay", lambda *_: 0.0)  # restored before the world restores its own
+    # A patch of its own, which is undone before that of `world`.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receiver, "idle_delay", lambda *_: 0.0)
+        patch.setattr(receiver, "growing_delay", lambda *_: 0.0)
+        patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+        async with RawServer(behave) as server:
+            worker = world.worker(sqs_endpoint_url=server.url)
+            token = aioecs.CancelToken()
             run = asyncio.create_task(worker.run(token))
             await until(lambda: run.done() or len(server.bodies) >= 250, 60)
-        assert not run.done()
-        token.cancel()
-        await asyncio.wait_for(run, 5)
+            assert not run.done()
+            token.cancel()
+            await asyncio.wait_for(run, 5)
 
 
 # What can't be -------------------------------------------------------------------------------------------------------
