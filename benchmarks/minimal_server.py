@@ -88,13 +88,13 @@ def started(request: Any) -> bytes:
     return b'{"failures":[],"tasks":[%b]}' % b",".join(tasks)
 
 
-_ROOM = [{"name": name, "type": "INTEGER", "integerValue": 10**9} for name in ("CPU", "MEMORY")]
+_CAPACITY = [{"name": name, "type": "INTEGER", "integerValue": 10**9} for name in ("CPU", "MEMORY")]
 
 
 def read(request: Any) -> bytes:
-    """Return the answer of a list or a description; its members tell the operations apart."""
+    """Return the answer of a list or a description; its members show which operation it is."""
     described = [
-        {"containerInstanceArn": arn, "status": "ACTIVE", "agentConnected": True, "remainingResources": _ROOM}
+        {"containerInstanceArn": arn, "status": "ACTIVE", "agentConnected": True, "remainingResources": _CAPACITY}
         for arn in request.get("containerInstances", ())
     ]
     definition = {

@@ -85,26 +85,23 @@ def single_certificate_authority(tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
-@pytest.fixture(scope="session")
-def empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a directory that stays empty: one for each test takes longer than most tests."""
-    return tmp_path_factory.mktemp("empty")
-
-
-@pytest.fixture(autouse=True)
-def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, single_certificate_authority: Path) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def no_aws_settings(tmp_path_factory: pytest.TempPathFactory, single_certificate_authority: Path) -> Iterator[None]:
     """Hide the machine's AWS settings, credentials and proxies, so that no test depends on them."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "BOTO_", "BOTOCORE_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(empty_directory / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_directory / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(single_certificate_authority))
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("AWS_", "BOTO_", "BOTOCORE_")) or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", str(empty / "no-config"))
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty / "no-credentials"))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_CA_BUNDLE", str(single_certificate_authority))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_sessions() -> Iterator[None]:
+def sessions_with_copied_handlers() -> Iterator[None]:
     """Copy botocore's built-in handlers into each session, as registering them takes longer than most tests."""
     made, registered = AioSession.__init__, dict[tuple[Any, ...], AioHierarchicalEmitter]()
 

@@ -31,7 +31,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 README = ROOT / "README.md"
 MODULES = ("aioecs", "aioecs.types", "aioecs.sync", "aioecs.worker", "aioecs.testing", "aioecs.otel")
-PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
+PYTEST = ["-m", "pytest", "-q", "-p", "pytest_asyncio.plugin", "-o", "asyncio_default_fixture_loop_scope=function"]
+"""Runs tests with the only plugin that the pages name, and aioecs's own."""
 FENCE = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -110,7 +111,7 @@ async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_
     files = [block for block in blocks(page) if block.title is not None]
     for block in files:
         (tmp_path / str(block.title)).write_text(block.code)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     with contextlib.ExitStack() as stack:
         if any("QUEUE_URL" in block.code for block in files):
             environment["AWS_ENDPOINT_URL_SQS"] = stack.enter_context(moto_server())

@@ -276,20 +276,19 @@ class Engine:
 
     def _settle_call(self, batch_call: BatchCall) -> None:
         """Settle each start of a call that has ended."""
-        if not batch_call.call.ended:  # withdrawn just as it ended: it is reopened, to stop what it started
+        call, entries = batch_call.call, batch_call.entries
+        if not call.ended:  # withdrawn just as it ended: it is reopened, to stop what it started
             self._settle_once_ended(batch_call)
             return
         self._calls_in_flight.discard(batch_call)
-        self._without_slot -= batch_call.call.record.keyed or batch_call.looked_up
+        call.on_change = None  # without this cycle, all that the call held is freed at once
+        self._without_slot -= call.record.keyed or batch_call.looked_up
         self._slot_freed.set()
-        record, entries = batch_call.call.record, batch_call.entries
-        owned = record.starts([entry.request for entry in entries])
+        owned = call.record.starts([entry.request for entry in entries])
         whole = batch_call.wanted == len(entries)  # no start was withdrawn
         batch_call.results = results = owned if whole else assign_results(entries, owned)
-        error: ECSError | None = None
-        if record.surplus or {start.outcome for start in results} != {STARTED}:
-            result = batch_call.call.result()
-            error = result if isinstance(result, ECSError) else None
+        result = call.result() if call.record.surplus or {start.outcome for start in results} != {STARTED} else None
+        error = result if isinstance(result, ECSError) else None
         if whole:
             self._settle_all(batch_call, results, error)
             return

@@ -80,6 +80,8 @@ class Preparer:
         Raises:
             InvalidRequest: a documented rule is broken.
         """
+        if not isinstance(request, RunTaskRequest):
+            limits.expect(request, StartTaskRequest)
         if key is not None:
             _check_key(request, key)
         token = tokens.derived(key) if key is not None else fresh_token()

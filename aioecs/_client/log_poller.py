@@ -1,9 +1,9 @@
 """Reads log streams for all who follow them: a client of CloudWatch Logs and two rate limits for each Region.
 
 GetLogEvents is for streams that are read once, and for the first `MAX_READ_SINGLY` of a group that are followed.
-FilterLogEvents reads the others of a group, a hundred by each request. An account has 25 GetLogEvents and 5
-FilterLogEvents a second in a Region; all requests of a client together stay within 25.
-[AmazonCloudWatchLogs/latest/logs/cloudwatch_limits_cwl.html; repost.aws/knowledge-center/cloudwatch-logs-throttling]
+FilterLogEvents reads the others of a group, a hundred by each request. An account has 10, 25 or 30 GetLogEvents a
+second in a Region, and 5, 10 or 25 FilterLogEvents; a client stays within the least of them, 10 and 5, in any Region.
+[AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html]
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TOKEN_REFUSED_CODE = "InvalidParameterException"  # noqa: S105 no secret: the error code where a page token has expired
-GET_RATE = (4.0, 14.0)
-"""Of GetLogEvents: requests at once, and a second; the rest is left to other programs."""
-FILTER_RATE = (2.0, 4.0)
-"""Of FilterLogEvents. In any second these let 24 requests through, together with those of GetLogEvents."""
+GET_RATE = (2.0, 8.0)
+"""Of GetLogEvents: requests at once, and a second. In any second these let 10 through."""
+FILTER_RATE = (1.0, 4.0)
+"""The same of FilterLogEvents: 5 in any second."""
 MAX_READ_SINGLY = 10
 """Followed streams of a log group that are read one by one."""
 CATCH_UP_AGE = 300_000

@@ -80,6 +80,10 @@ class Reader:
     started: Callable[[bytes], Any] | None = None
     """Decodes the eager members of StartTask's answer alone, if there is such a decoder."""
     malformed: tuple[type[Exception], ...] = (ValueError, RecursionError)
+    again: Callable[[bytes], dict[str, Any]] = attrs.field(
+        init=False, eq=False, default=attrs.Factory(lambda own: own.whole, takes_self=True)
+    )
+    """`whole`, made once: each answer that is kept holds it."""
 
     def eager(self, body: bytes) -> Any:
         """Decode the eager members; None if that can't be done without decoding all, or the answer is unusual."""
@@ -102,7 +106,7 @@ class Reader:
                 continue
         return None
 
-    def again(self, body: bytes) -> dict[str, Any]:
+    def whole(self, body: bytes) -> dict[str, Any]:
         """Decode the whole of an answer whose eager members were decoded; an empty dict where that can't be done."""
         plain = self.json(body)
         return plain if isinstance(plain, dict) else {}

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their text becomes values.
+"""Options of the commands, and how their text becomes values.
 
 Pure. Whatever is wrong raises `UsageError`, whose text never holds the value of an environment variable.
 """
@@ -38,6 +38,24 @@ class Packed(StrEnum):
 
     CPU = "cpu"
     MEMORY = "memory"
+
+
+class Order(StrEnum):
+    """What a list of tasks is sorted by."""
+
+    CREATED = "created"
+    STATUS = "status"
+    DEFINITION = "definition"
+    INSTANCE = "instance"
+    STARTED_BY = "started-by"
+    STOPPED = "stopped"
+
+
+class Goal(StrEnum):
+    """The state to wait for."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
 
 
 Cluster = Annotated[

@@ -73,7 +73,8 @@ def test_leaving_the_block_drains_it() -> None:
         async with client.batch() as batch:
             tasks = [asyncio.ensure_future(batch.start_task(request)) for request in requests(30)]
             asyncio.get_running_loop().call_later(20, reported.gate.set)
-            await iterations(1)
+            if " 0 queued" in repr(batch):  # with eager tasks they are queued already
+                await iterations(1)
             assert "30 queued, 0 calls in flight, nothing settled" in repr(batch)
             await asyncio.sleep(1)
             assert "0 queued, 3 calls in flight, nothing settled, 0 throttled" in repr(batch)

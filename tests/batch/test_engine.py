@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import cProfile
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -50,6 +52,25 @@ def test_each_start_gets_its_outcome() -> None:
         await bench.engine.idle()  # at once
 
     run_in_virtual_time(work())
+
+
+def test_a_settled_call_is_freed_at_once() -> None:
+    """It is in no reference cycle: many starts are not left to the garbage collector."""
+
+    async def work() -> list[Call | None]:
+        bench = EngineHarness(FakeStartTask())
+        bench.add(*HOSTS[:12])
+        await bench.engine.idle()
+        calls = [weakref.ref(call) for call in bench.prepared]
+        bench.prepared.clear()
+        await iterations(2)
+        return [call() for call in calls]
+
+    gc.disable()
+    try:
+        assert run_in_virtual_time(work()) == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_no_more_calls_than_places() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from aiobotocore.session import AioSession
 
+from aioecs._logic.tasks import log_cursor, poll_schedule
 from aioecs.cli._access import Access
 
 LOADER = AioSession().get_component("data_loader")
@@ -33,3 +34,11 @@ def log_level() -> Iterator[None]:
     before = log.level
     yield
     log.setLevel(before)
+
+
+@pytest.fixture(autouse=True)
+def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll tasks and logs ten times a second, so that no test waits long for a poll."""
+    monkeypatch.setattr(poll_schedule, "SHORTEST", 0.1)
+    monkeypatch.setattr(poll_schedule, "BETWEEN_ROUNDS", 0.1)
+    monkeypatch.setattr(log_cursor, "SHORTEST", 0.1)

@@ -241,18 +241,27 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
-@pytest.mark.parametrize("args", ["--version", "--help", "start --help", "run --help", "logs --help"])
-def test_help_imports_nothing_slow(args: str) -> None:
+LIGHT_HELP = ("start", "run", "logs", "stop", "tasks", "wait", "watch", "instances")
+
+
+def test_help_imports_nothing_slow() -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
     code = (
         "import sys; from aioecs.cli import main; import atexit; atexit.register(lambda: print(*sys.modules)); main()"
     )
-    done = subprocess.run([sys.executable, "-c", code, *args.split()], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.splitlines()[-1].split())
+    lines = ["--version", "--help", *(f"{name} --help" for name in LIGHT_HELP)]
+    # All at once: each takes as long as an interpreter and typer do.
+    begun = {
+        args: subprocess.Popen([sys.executable, "-c", code, *args.split()], stdout=subprocess.PIPE, text=True)
+        for args in lines
+    }
     slow = {"aiobotocore", "aioecs._exports", "aioecs._model", "aioecs.testing", "asyncio", "pydantic"}
-    assert loaded & slow == set()
-    commands = {name.rpartition(".")[2] for name in loaded if name.startswith("aioecs.cli._commands.")}
-    assert commands == set() if args.startswith("-") else {args.split()[0]}
+    for args, process in begun.items():
+        loaded = set(process.communicate()[0].splitlines()[-1].split())
+        assert process.returncode == 0
+        assert (args, loaded & slow) == (args, set())
+        commands = {name.rpartition(".")[2] for name in loaded if name.startswith("aioecs.cli._commands.")}
+        assert commands == (set() if args.startswith("-") else {args.split()[0]})
 
 
 @pytest.mark.parametrize("command", ["", "start", "tasks"])
@@ -277,6 +286,15 @@ def test_help_that_cannot_be_written(args: str) -> None:
         command = [sys.executable, "-m", "aioecs", *args.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (3, "aioecs: the results could not be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+@pytest.mark.parametrize(("args", "status"), [("--version", 0), ("start --nonsense", 2)])
+def test_a_closed_stream(closed: str, args: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `>&-` leaves is written to nowhere."""
+    monkeypatch.setattr(sys, closed, None)
+    assert run(args.split()) == status
+    getattr(sys, closed).close()
 
 
 def test_profiles_are_completed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from virtual_time import iterations, run_in_virtual_time
 
 from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
+from tests.effort import EFFORT
 
 
 class Visitor:
@@ -153,7 +154,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100 * EFFORT, deadline=None)
 @given(size=st.integers(1, 3), steps=STEPS)
 def test_never_more_than_there_are_slots_and_none_is_lost(size: int, steps: list[Step]) -> None:
     """Whatever comes, leaves and is cancelled in whatever order: slots held and slots counted agree."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import attrs
 import pytest
-from promise import searches
+from promise import searches, worker_model
 from promise.bounds import Bounds
 from promise.call_model import CallModel
 from promise.search import search
 from promise.service import Service
-from promise.worker_model import SURPLUS
-from promise.worker_state import WorkerBounds
+from promise.worker_model import SURPLUS, WorkerModel
+from promise.worker_state import Worker, WorkerBounds, WorkersState
 
 from aioecs import Outcome
 from aioecs._logic.calls import call_state
@@ -47,7 +47,7 @@ def test_the_window_of_a_paused_worker_is_real() -> None:
 
 
 def test_the_window_opens_before_the_lease_ends() -> None:
-    """A request that is written in the last seconds of a lease may show only after another has looked it up."""
+    """A request that is written in the last seconds of a lease may show only after another has knows it up."""
     bounds = attrs.evolve(searches.WINDOW, window=searches.WINDOW.lease.guard)
     found = searches.searched(bounds)
     assert found.wrong is not None
@@ -171,6 +171,21 @@ def _decides(what: JobOutcome, decision: Decision, patch: Patch) -> None:
     patch.setitem(DECISIONS, what, decision)
 
 
+def _forgets_what_was_written_too_late(patch: Patch) -> None:
+    patch.setattr(worker_model, "may_be_surplus", lambda *_, late: False)
+
+
+def _reads_when_it_is_settled(patch: Patch) -> None:
+    right = WorkerModel._settled
+
+    def wrong(own: WorkerModel, state: WorkersState, worker: Worker, arns: tuple[str, ...]) -> WorkersState:
+        after = right(own, state, worker, arns)
+        [left] = [each for each in after.workers if each.name == worker.name]
+        return after.with_worker(attrs.evolve(left, lookup_at=state.now)) if left.lost else after
+
+    patch.setattr(WorkerModel, "_settled", wrong)
+
+
 def _stops_no_duplicate(patch: Patch) -> None:
     right = Service.stopped
     patch.setattr(Service, "stopped", lambda own, names, why: right(own, names if why != SURPLUS else frozenset(), why))
@@ -191,6 +206,8 @@ WORKER_DEFECTS: dict[str, tuple[Callable[[Patch], None], str, WorkerBounds]] = {
         "UNTRUE: the message is deleted",
         _CRASH,
     ),
+    "what was written too late is forgotten": (_forgets_what_was_written_too_late, "LEFT RUNNING", searches.LATE),
+    "a duplicate is knows for too early": (_reads_when_it_is_settled, "LEFT RUNNING", searches.LATE),
     "no duplicate is stopped": (_stops_no_duplicate, "LEFT RUNNING", searches.WINDOW),
 }
 

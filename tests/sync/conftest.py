@@ -9,6 +9,7 @@ from threaded_ecs import access, local_ecs_on_thread
 
 import aioecs
 import aioecs.sync
+from aioecs._logic.tasks import log_cursor, poll_schedule
 from aioecs.testing import LocalECS
 
 
@@ -24,3 +25,11 @@ def ecs(there: LocalECS) -> Iterator[aioecs.sync.Client]:
     """Open a blocking client of it."""
     with aioecs.sync.Client(**access(there)) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll tasks and logs ten times a second, so that no test waits long for a poll."""
+    monkeypatch.setattr(poll_schedule, "SHORTEST", 0.1)
+    monkeypatch.setattr(poll_schedule, "BETWEEN_ROUNDS", 0.1)
+    monkeypatch.setattr(log_cursor, "SHORTEST", 0.1)

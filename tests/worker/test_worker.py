@@ -480,25 +480,27 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
         assert [each for each in started if each[0] == group] == [f"{group}-{number}" for number in range(6)]
 
 
-async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_answer_of_the_queue_ends_it(world: QueueSetup) -> None:
     """Two hundred bodies that are none of SQS, over real sockets; at a request to end it ends."""
-    monkeypatch.setattr(receiver, "idle_delay", lambda *_: 0.0)
-    monkeypatch.setattr(receiver, "growing_delay", lambda *_: 0.0)
-    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
     jitter = random.Random(11)
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(jitter.choice((200, 200, 400, 500)), a_body(jitter))
 
-    async with RawServer(behave) as server:
-        worker = world.worker(sqs_endpoint_url=server.url)
-        token = aioecs.CancelToken()
-        run = asyncio.create_task(worker.run(token))
-        await until(lambda: run.done() or len(server.bodies) >= 250, 60)
-        assert not run.done()
-        token.cancel()
-        await asyncio.wait_for(run, 5)
+    # A patch of its own, which is undone before that of `world`.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receiver, "idle_delay", lambda *_: 0.0)
+        patch.setattr(receiver, "growing_delay", lambda *_: 0.0)
+        patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+        async with RawServer(behave) as server:
+            worker = world.worker(sqs_endpoint_url=server.url)
+            token = aioecs.CancelToken()
+            run = asyncio.create_task(worker.run(token))
+            await until(lambda: run.done() or len(server.bodies) >= 250, 60)
+            assert not run.done()
+            token.cancel()
+            await asyncio.wait_for(run, 5)
 
 
 # What can't be -------------------------------------------------------------------------------------------------------

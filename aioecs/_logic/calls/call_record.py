@@ -33,11 +33,15 @@ class Phase(Enum):
     DONE = auto()
 
 
+def _is_run(record: CallRecord) -> bool:
+    return isinstance(record.request, RunTaskRequest)
+
+
 def _start_states(record: CallRecord) -> list[StartState]:
     request = record.request
     if isinstance(request, RunTaskRequest):
         return [StartState(ANYWHERE) for _ in range(request.count or 1)]
-    return [StartState(instance) for instance in request.container_instances]
+    return list(map(StartState, request.container_instances))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -68,6 +72,8 @@ class CallRecord:
     shares_token: bool = False
     """Other calls may be sent with the same `clientToken`: it comes from a key, or from the caller."""
 
+    is_run: bool = attrs.field(init=False, default=attrs.Factory(_is_run, takes_self=True))
+    """Whether it is a RunTask: ECS places its tasks, and knows them by the `clientToken`."""
     phase: Phase = Phase.READY
     start_states: list[StartState] = attrs.Factory(_start_states, takes_self=True)
     in_flight: bool = False
@@ -106,11 +112,6 @@ class CallRecord:
     """The call has ended, even if a start is still open."""
     withdrawal: OnCancel | None = None
     clock_ended: bool = False
-
-    @property
-    def is_run(self) -> bool:
-        """Whether it is a RunTask: ECS places its tasks, and knows them by the `clientToken`."""
-        return isinstance(self.request, RunTaskRequest)
 
     @property
     def operation(self) -> str:
@@ -189,7 +190,7 @@ class CallRecord:
 
     def outcomes(self) -> set[Outcome]:
         """Return the outcomes of its starts, as far as is known now."""
-        return {self._outcome(state) for state in self.start_states}
+        return set(map(self._outcome, self.start_states))
 
     @property
     def any_started(self) -> bool:

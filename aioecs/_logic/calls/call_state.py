@@ -25,6 +25,7 @@ action, whose result is the next input. None means: the current action goes on.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -79,6 +80,9 @@ def handle(call: CallRecord, what: CallInput, now: float, jitter: float = 1.0) -
     return TABLE[call.phase, type(what)](call, what, When(now, jitter))
 
 
+_instance = operator.attrgetter("instance")
+
+
 # Sending -----------------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +92,7 @@ def _send(call: CallRecord, _: CallInput, when: When) -> Action:
     if call.first_sent is None:
         call.first_sent = when.now
     call.sends += 1
-    return Send(tuple([state.instance for state in call.open]))
+    return Send(tuple(map(_instance, call.open)))
 
 
 def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskResponse], when: When) -> Action:

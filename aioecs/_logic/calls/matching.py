@@ -74,7 +74,7 @@ def well_formed(tasks: object, failures: object) -> tuple[list[Task], list[Failu
     """
     return (
         [task for task in _sequence(tasks) if isinstance(task, Task) and _is_text(task.task_arn) and task.task_arn],
-        [each for each in _sequence(failures) if isinstance(each, Failure) and _is_readable(each)],
+        [each for each in _sequence(failures) if isinstance(each, Failure) and _is_readable(each)] if failures else [],
     )
 
 

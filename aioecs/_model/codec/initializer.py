@@ -18,6 +18,25 @@ from aioecs._model.codec.nothing import NOTHING
 Converter = Callable[[Any], Any]
 
 
+def set_initializer(
+    cls: type[Any],
+    as_it_stands: Mapping[Converter, str],
+    refuse_unexpected: Callable[[type[Any], Iterable[str]], NoReturn],
+) -> None:
+    """Give a frozen class with slots its `__init__`, which is made when the first value is.
+
+    Of most shapes a process makes no value in this way, and to compile all of them takes a while.
+    """
+
+    def __init__(self: Any, *args: Any, **members: Any) -> None:  # noqa: N807 what it is called
+        made = initializer(cls, as_it_stands, refuse_unexpected)
+        cls.__init__ = made
+        made(self, *args, **members)
+
+    _name(__init__, cls)
+    cls.__init__ = __init__
+
+
 def initializer(
     cls: type[Any],
     as_it_stands: Mapping[Converter, str],
@@ -40,9 +59,13 @@ def initializer(
     whole = compile(f"{source}\n    _keep(self, None)\n", f"<init of {cls.__name__}>", "exec")
     exec(whole, names)  # noqa: S102 made of the names of members alone
     made: Callable[..., None] = names["__init__"]
-    made.__qualname__, made.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
-    made.__annotations__ = {field.name: field.type for field in attrs.fields(cls)} | {"return": None}
+    _name(made, cls)
     return made
+
+
+def _name(init: Callable[..., None], cls: type[Any]) -> None:
+    init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
+    init.__annotations__ = {field.name: field.type for field in attrs.fields(cls)} | {"return": None}
 
 
 class MembersSignature:

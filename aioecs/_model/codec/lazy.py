@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import attrs
 
@@ -57,10 +57,10 @@ class LazySource:
         return held if at is None else _part(held.get(self._wire), at)
 
 
-def _part(listed: Any, at: int) -> dict[str, Any]:
+def _part(listed: Any, at: int) -> Any:
     """Return one of a list; an empty dict where it can't be decoded a second time: to read a member never raises."""
-    part = listed[at] if isinstance(listed, list) and at < len(listed) else None
-    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+    part: Any = listed[at] if isinstance(listed, list) and at < len(listed) else None
+    return part if isinstance(part, dict) else {}
 
 
 @cache

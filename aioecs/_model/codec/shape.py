@@ -26,7 +26,7 @@ from aioecs._model.codec.hidden_slots import (
     put_at,
     put_source,
 )
-from aioecs._model.codec.initializer import MembersSignature, copier, initializer
+from aioecs._model.codec.initializer import MembersSignature, copier, set_initializer
 from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
@@ -162,7 +162,7 @@ def request_shape(cls: type[T]) -> type[T]:
         attrs.frozen(kw_only=True, init=False, field_transformer=_add_copiers, repr=False),
     )
     made: Any = frozen(cls)
-    made.__init__ = initializer(made, _AS_IT_STANDS, refuse_unexpected)
+    set_initializer(made, _AS_IT_STANDS, refuse_unexpected)
     return cast("type[T]", made)
 
 
@@ -202,16 +202,14 @@ _REPLACE_PLANS: dict[type[Any], _ReplacePlan] = {}
 
 
 def _replace_plan(cls: type[Any]) -> _ReplacePlan:
-    """Return what `replace` needs: what copies a value, the converter of each member, and which members vary.
+    """Make and remember what `replace` needs: what copies a value, the converters of its members, and which vary.
 
     `attrs.evolve` looks these up each time, and sets members by name.
     """
-    known = _REPLACE_PLANS.get(cls)
-    if known is None:
-        converters = {field.name: field.converter for field in attrs.fields(cls)}
-        varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
-        known = _REPLACE_PLANS[cls] = copier(cls), converters, varying
-    return known
+    converters = {field.name: field.converter for field in attrs.fields(cls)}
+    varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
+    plan = _REPLACE_PLANS[cls] = copier(cls), converters, varying
+    return plan
 
 
 class _Codec:
@@ -270,7 +268,7 @@ class Shape(HiddenSlots):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        copy, converters, varying = _replace_plan(cls)
+        copy, converters, varying = _REPLACE_PLANS.get(cls) or _replace_plan(cls)
         copied: Self = copy(self)
         for name, held in changes.items():
             if name not in converters:

@@ -53,7 +53,7 @@ class TrimmedModelLoader(ChunkedModelLoader):
 
 
 class TrimmedLoader(Loader):  # type: ignore[misc]  # botocore has no types
-    """botocore's loader with a `TrimmedModelLoader`; it finds one service without a look at all the others.
+    """botocore's loader with a `TrimmedModelLoader`; it finds one service without reading of all the others.
 
     Before botocore loads a model it lists all services twice, which reads a thousand folders.
     """

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
 from typing import Annotated
 
-import anyio
-import attrs
 import typer
-from rich.console import Group, RenderableType
-from rich.text import Text
 
-from aioecs import (
-    Client,
-    DescribeContainerInstancesRequest,
-    DescribeTasksRequest,
-    InvalidRequest,
-    ListContainerInstancesRequest,
-    ListTasksRequest,
-    Task,
-)
-from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
-from aioecs.cli._commands import instances as _instances
-from aioecs.cli._commands import tasks as _tasks
 from aioecs.cli._display.status import DONE, INTERRUPTED
-from aioecs.cli._display.streams import Streams
-from aioecs.cli._display.text_lines import one_line, printable
-from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
-from aioecs.cli._read_command import run_with_client
-from aioecs.types import ContainerInstance
+from aioecs.cli._options import HOW, WHERE, AsJson, Cluster
 
 HELP = """
 Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.
@@ -68,105 +45,15 @@ def watch(
     access: Access,
 ) -> int:
     """Watch until a signal, and return the exit status; `HELP` is what the user reads."""
+    import asyncio
+
+    from aioecs import ListTasksRequest
+    from aioecs.cli._cluster.cluster_watch import ClusterWatch
+    from aioecs.cli._display.streams import Streams
+    from aioecs.cli._read_command import run_with_client
+
     request = ListTasksRequest(cluster=cluster, family=family, started_by=started_by)
     streams = Streams()
     watching = ClusterWatch(request, streams, as_json=as_json, interval=interval)
     status = asyncio.run(run_with_client(access, streams, watching.go))
     return DONE if status == INTERRUPTED else status
-
-
-@attrs.define
-class ClusterWatch:
-    """One run of `aioecs watch`: what is watched, and what the last poll showed."""
-
-    request: ListTasksRequest
-    streams: Streams
-    as_json: bool = attrs.field(default=False, kw_only=True)
-    interval: float = attrs.field(default=2.0, kw_only=True)
-    tasks: Sequence[Task] | None = None
-    """None before the first poll."""
-    instances: Sequence[ContainerInstance] = ()
-    stopped: int = 0
-    """How many have stopped since it began."""
-    _known: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
-
-    async def go(self, client: Client) -> int:
-        """Poll until it is cancelled or stdout can't be written any more.
-
-        Raises:
-            UsageError: ECS documents that it does not take this.
-            ECSError: something could not be listed or described.
-        """
-        closed: list[None] = []
-        self.streams.on_broken = lambda: closed.append(None)
-        if not self.as_json and self.streams.columns is not None and self.streams.shows_progress(as_json=False):
-            try:
-                with self.streams.live_display(self.view, whole_screen=True):
-                    while True:
-                        await self._poll(client, lambda _: None, with_instances=True)
-                        await anyio.sleep(self.interval)
-            finally:
-                self.streams.show(self.lines(self.streams.columns))  # the last view stays on the screen
-        while not closed:
-            await self._poll(client, self._print_change)
-            await anyio.sleep(self.interval)
-        return DONE
-
-    async def _poll(self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False) -> None:
-        """Describe the tasks, those that are no longer listed, and the instances."""
-        try:
-            arns = (await client.list_tasks(self.request)).task_arns
-        except InvalidRequest as error:
-            raise refused(error) from error
-        left = [arn for arn in self._known if arn not in set(arns)]
-        seen = await self._described(client, [*arns, *left])
-        if with_instances:
-            self.instances = await self._hosts(client)
-        for task in seen:
-            arn = task.task_arn or ""
-            if self._known.get(arn) != task.last_status:
-                on_change(task)
-                self._known[arn] = task.last_status
-        for task in seen:
-            if task.last_status == "STOPPED":
-                self.stopped += self._known.pop(task.task_arn or "", None) is not None
-        self.tasks = [task for task in seen if task.last_status != "STOPPED"]
-
-    async def _described(self, client: Client, arns: Sequence[str]) -> Sequence[Task]:
-        if not arns:
-            return ()
-        return (await client.describe_tasks(DescribeTasksRequest(cluster=self.request.cluster, tasks=arns))).tasks
-
-    async def _hosts(self, client: Client) -> Sequence[ContainerInstance]:
-        cluster = self.request.cluster
-        listed = await client.list_container_instances(ListContainerInstancesRequest(cluster=cluster))
-        if not (arns := listed.container_instance_arns):
-            return ()
-        described = DescribeContainerInstancesRequest(cluster=cluster, container_instances=arns)
-        return (await client.describe_container_instances(described)).container_instances
-
-    def _print_change(self, task: Task) -> None:
-        if self.as_json:
-            self.streams.write(_tasks.as_line(task))
-            return
-        reason = f"  {one_line(task.stopped_reason)}" if task.stopped_reason else ""
-        self.streams.say(Text(f"{short(task.task_arn or '')}  {task.last_status}{reason}"))
-
-    def view(self, columns: int) -> RenderableType:
-        """Return what the last poll showed, for a terminal of so many columns; lines that don't fit are counted."""
-        title = f"{self.request.cluster or 'default'}, every {self.interval:g} s; Ctrl-C ends it"
-        shown = [Text(title, "dim"), *(self.lines(columns) or [Text("reading the cluster", "dim")])]
-        if (more := len(shown) - self.streams.rows) > 0:
-            shown[-more - 1 :] = [Text(f"{more + 1:,} more", "dim")]
-        return Group(*shown)
-
-    def lines(self, columns: int | None) -> list[Text]:
-        """Return what the last poll showed: the tasks by state, then the instances in a stable order."""
-        if self.tasks is None:
-            return []
-        states = Counter(task.last_status or "" for task in self.tasks)
-        counts = [f"{count:,} {state}" for state, count in sorted(states.items(), key=lambda item: -item[1])]
-        if self.stopped:
-            counts.append(f"{self.stopped:,} stopped meanwhile")
-        stable = sorted(self.instances, key=lambda each: each.container_instance_arn or "")
-        return [printable(Text(", ".join(counts) or "no tasks", "bold")), *_instances.table(stable, columns)]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from aioecs import ECSError, Failure, Outcome, StartRefused, StartUnknown, TaskResult
 from aioecs._model.arn import short
-from aioecs.cli._commands.tasks import facts
+from aioecs.cli._cluster.task_list import facts
 from aioecs.cli._display.progress import duration
 from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.status import INTERRUPTED

@@ -23,7 +23,7 @@ from aioecs import (
     WaitError,
 )
 from aioecs.cli import _lookup
-from aioecs.cli._commands.wait import show_ended
+from aioecs.cli._cluster.task_wait import show_ended
 from aioecs.cli._display.json_lines import start_json, summary_json
 from aioecs.cli._display.output import BACKLOG
 from aioecs.cli._display.progress import progress, progress_line

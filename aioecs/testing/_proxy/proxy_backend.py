@@ -38,7 +38,7 @@ class ProxyBackend:
         if (
             self._access_key is not None
             and self._upstream.signs(incoming)
-            and not hmac.compare_digest(given.encode(), self._access_key.encode())
+            and not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._access_key.encode())
         ):
             text = "The fault proxy signs requests with the access key id that it printed, and no others."
             raise AwsError("UnrecognizedClientException", text)

@@ -69,11 +69,15 @@ DOCUMENTED: Mapping[str, Bucket] = MappingProxyType(
         "read": Bucket(100, 20),
         "definition_read": Bucket(50, 20),
         "cluster_read": Bucket(50, 20),
-        "get_logs": Bucket(25, 25),
-        "filter_logs": Bucket(25, 25),
+        "get_logs": Bucket(10, 10),
+        "filter_logs": Bucket(5, 5),
     }
 )
-"""The published buckets of Amazon ECS and CloudWatch Logs, per account and Region."""
+"""The published buckets of Amazon ECS, per account and Region.
+
+Those of CloudWatch Logs differ by Region, and are published as rates; these are the least of any Region.
+[AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html]
+"""
 
 
 Throttle = Mapping[str, Bucket] | Literal["documented"] | None

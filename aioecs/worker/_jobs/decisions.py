@@ -139,6 +139,15 @@ def after_lease(action: MessageAction) -> MessageAction:
     return action if action is MessageAction.DEAD_LETTER else MessageAction.RETURN_AFTER_LEASE
 
 
+def may_be_surplus(outcome: JobOutcome, *, late: bool) -> bool:
+    """Return whether an attempt may have started what is to be stopped once another worker has settled the job.
+
+    `late`: it ended after the cutoff of its lease, so its request may have been written after that too, by a process
+    that was paused. Then the next worker may look the token up before the task shows, and start another.
+    """
+    return late and outcome in (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED, JobOutcome.PARTLY_REFUSED)
+
+
 def outcome_of_claim(outcome: ClaimOutcome) -> JobOutcome | None:
     """Return what a claim came to; None if this worker may start the job."""
     return _OF_CLAIM[outcome]

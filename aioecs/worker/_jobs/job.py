@@ -54,7 +54,6 @@ class Job:
             lost = self.lost.setdefault(key, LostLease())
             lost.sent_keys |= self.sent_keys
             lost.arns.update(arns)
-            lost.at = time.time()
 
 
 @attrs.define(eq=False)
@@ -65,8 +64,6 @@ class LostLease:
     """The idempotency keys of the requests that were written; their tasks bear tokens of these."""
     arns: set[str] = attrs.Factory(set[str])
     """The tasks that are known."""
-    at: float = 0.0
-    """When the loss was noted last, in epoch seconds."""
 
 
 @attrs.frozen

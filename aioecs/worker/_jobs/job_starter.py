@@ -24,6 +24,7 @@ from aioecs.worker._jobs.decisions import (
     MessageAction,
     after_lease,
     decide,
+    may_be_surplus,
     outcome_of_claim,
 )
 from aioecs.worker._jobs.job import (
@@ -50,8 +51,6 @@ LONGEST_WAIT = 600.0
 """How long one intent waits for capacity, in seconds. Then the job is claimed again: an intent must not become so old
 that ECS doesn't show any more what was started under it."""
 LONGEST_RETRY_DELAY = 10.0  # in seconds, between two requests that ECS refuses for want of capacity
-_MAY_BE_SURPLUS = (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED, JobOutcome.PARTLY_REFUSED)
-"""Outcomes with which something may run that the ledger doesn't name, if another worker has the job."""
 _SURPLUS = "aioecs: started under a lease that was lost"
 log = logging.getLogger("aioecs")
 
@@ -203,8 +202,7 @@ class JobStarter:
         finally:
             if self._jobs.get(entry.key) is job:
                 del self._jobs[entry.key]
-        if result.outcome in _MAY_BE_SURPLUS and time.time() >= self._lease.cutoff(job.lease):
-            # What was written after the cutoff may show only after the next worker has looked the token up.
+        if may_be_surplus(result.outcome, late=time.time() >= self._lease.cutoff(job.lease)):
             job.note_lost_lease(entry.key)
         settled = result.outcome is JobOutcome.STARTED
         return attrs.evolve(
@@ -265,18 +263,18 @@ class JobStarter:
     async def _stop_surplus(self, job: Job, key: str, settled: tuple[str, ...], stop: CancelToken) -> None:
         """Stop the tasks that an attempt started here under a lost lease and that are not those in the ledger.
 
-        What was written under it may show in ECS's lists `consistency` seconds later only, so they are read twice.
+        What was written before the job was settled, here or by another worker, may show in ECS's lists only
+        `consistency` seconds later, so they are read twice.
         """
         lost = job.lost.get(key)
         if lost is None:
             return
         await self._stop_found(job, lost, settled)
         if lost.sent_keys:
-            shown = lost.at + self._client.timeouts.consistency
-            with anyio.move_on_after(max(0.0, shown - time.time())):
+            with anyio.move_on_after(self._client.timeouts.consistency) as wait:
                 await stop.wait()
             await self._stop_found(job, lost, settled)
-            if stop.cancelled and time.time() < shown:
+            if not wait.cancelled_caught:
                 return  # it is logged when the worker ends
         del job.lost[key]
 

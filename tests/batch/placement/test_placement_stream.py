@@ -19,6 +19,7 @@ from aioecs import (
     Binpack,
     CancelToken,
     DistinctInstance,
+    Event,
     MemberOf,
     Outcome,
     Random,
@@ -26,6 +27,7 @@ from aioecs import (
     StartResult,
     StartTaskRequest,
 )
+from aioecs._batch import start_stream
 from aioecs._batch.batch import session_of
 from aioecs._batch.placement import placement_stream
 from aioecs._batch.placement.inventory import Inventory
@@ -35,6 +37,7 @@ from aioecs._calls.reconciler import Reconciler
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import NotSent
+from aioecs._model.call_events import CallSettled
 from aioecs.errors import (
     AccessDeniedException,
     ConnectionFailed,
@@ -67,8 +70,9 @@ async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refresh inventories soon."""
+    """Refresh inventories soon, and draw all starts of a call at once, however slow the machine is."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
+    monkeypatch.setattr(start_stream, "DRAW_SLICE", 60.0)
 
 
 def spread_of(local: LocalECS) -> Counter[str]:
@@ -382,8 +386,9 @@ async def test_the_wait_begins_when_there_is_no_capacity(monkeypatch: pytest.Mon
         assert came_to(results) == {"started": 2}
 
 
-async def test_capacity_that_comes_back_needs_no_refresh() -> None:
+async def test_capacity_that_comes_back_needs_no_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start that was never sent leaves its place to one that waits."""
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place(2) as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         before_the_first(client, lambda: NotSent(ConnectionFailed("no route")))
         report = await client.place_tasks(DEMO, count=3)
@@ -705,10 +710,16 @@ async def test_cancelled_while_it_waits_for_capacity(ways: Ways) -> None:
 
 async def test_cancelled_while_the_inventory_is_renewed(ways: Ways) -> None:
     """A read that hangs doesn't keep the caller, and nothing is sent after it."""
-    async with one_place() as local, client_of(local) as client:
+    settled: list[CallSettled] = []
+
+    def receive(event: Event) -> None:
+        if isinstance(event, CallSettled):
+            settled.append(event)
+
+    async with one_place() as local, client_of(local, on_event=receive) as client:
         local.faults.add(Fault("hang", operation=LISTS, skip=1))
         placement = ways.begin(client, 2, wait_for_capacity=600)
-        await until(lambda: local.truth.requests[LISTS] == 2)
+        await until(lambda: local.truth.requests[LISTS] == 2 and bool(settled))
         local.engine.add_instances(1)
         ways.cancel()
         results = await starts_from(placement)

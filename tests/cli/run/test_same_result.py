@@ -11,7 +11,8 @@ from terminal import RecordedStreams
 
 import aioecs
 from aioecs.cli._access import Access
-from aioecs.cli._commands.wait import Goal, wait_for_tasks
+from aioecs.cli._cluster.task_wait import wait_for_tasks
+from aioecs.cli._options import Goal
 from aioecs.cli._run.options import RunOptions
 from aioecs.cli._run.task_run import TaskRun
 from aioecs.cli._start.options import StartOptions, validated

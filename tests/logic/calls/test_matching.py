@@ -17,6 +17,7 @@ from aioecs._logic.calls import matching
 from aioecs._logic.calls.matching import StartState, adopt, assign_answer, oldest_first
 from aioecs._logic.calls.token import stop_reason
 from aioecs.errors import ClientException
+from tests.effort import EFFORT
 
 
 def start_states(instances: str) -> list[StartState]:
@@ -254,7 +255,7 @@ def check_adopt(starts: list[StartState], found: list[Task], *, ours: bool) -> N
     assert {one.task_arn for one in again} == {one.task_arn for one in surplus if one.task_arn in known}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200 * EFFORT, deadline=None)
 @given(st.text("ab", min_size=1, max_size=6), st.lists(STEPS, max_size=6))
 def test_no_task_is_lost_or_shared(instances: str, steps: list[tuple[str, Any, Any]]) -> None:
     """No task belongs to two starts, the oldest are kept, none is dropped, adopting twice is adopting once."""
@@ -275,7 +276,7 @@ def test_no_task_is_lost_or_shared(instances: str, steps: list[tuple[str, Any, A
         assert not any(state.dropped and state.task for state in starts), "what was never sent has no task"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100 * EFFORT, deadline=None)
 @given(st.text("ab", min_size=1, max_size=4), st.lists(TASKS, max_size=8), st.randoms(use_true_random=False))
 def test_the_order_in_which_tasks_show_is_immaterial(instances: str, found: list[Task], rng: random.Random) -> None:
     """One lookup or many, on any machine, keep the same tasks."""

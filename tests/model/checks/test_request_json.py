@@ -40,6 +40,7 @@ from aioecs._model.codec.encoder import GAP
 from aioecs._model.codec.plain import from_plain, lazy_from_plain, to_plain
 from aioecs._model.codec.shape import Shape
 from aioecs.errors import InvalidRequest
+from tests.effort import EFFORT
 
 odd: Any = st.none() | st.text(max_size=6) | st.integers(-3, 300) | st.booleans() | st.just(["x"]) | st.floats()
 
@@ -152,7 +153,7 @@ def written(request: Shape) -> str | None:
     return before + listed + between + json.dumps(request.started_by) + after
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300 * EFFORT, deadline=None)
 @given(requests | runs)
 def test_what_it_writes_is_the_json_and_breaks_no_rule(request: Shape) -> None:
     """Of requests of all sorts: as the member-by-member check and `to_plain` have it, and it warns of nothing."""
@@ -164,7 +165,7 @@ def test_what_it_writes_is_the_json_and_breaks_no_rule(request: Shape) -> None:
         assert text == json.dumps(to_plain(request))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150 * EFFORT, deadline=None)
 @given(st.lists(pairs, max_size=4))
 def test_it_is_no_shorter_than_the_json_whose_characters_count(environment: list[KeyValuePair]) -> None:
     """ECS counts compact JSON with one letter as one character: what is written is never shorter than that."""

@@ -53,20 +53,26 @@ class Reported:
         self.settled.update({start.task.task_arn or "": start for start in starts if start.task is not None})
 
 
-async def run(local: LocalECS, request: RunTaskRequest, fault: Fault, transport: Any, policy: str | None) -> Reported:
-    """Make one call under the fault; with a policy it is cancelled as soon as ECS has the request."""
+async def run(
+    local: LocalECS, requests: list[RunTaskRequest], fault: Fault, transport: Any, policy: str | None
+) -> Reported:
+    """Make the calls under the fault; with a policy they are cancelled as soon as ECS has the requests."""
     reported = Reported()
     clocks = HUNG if fault.kind == "hang" else CLOCKS
     access: dict[str, Any] = {**local.client_kwargs(), "timeouts": clocks, "retries": RETRIES, "session": SESSION}
     access["transport"] = transport
     async with aioecs.Client(**access, on_settled=reported.note) as client:
         token = CancelToken()
-        call = asyncio.create_task(_starts(client, request, token, policy))
-        while policy is not None and not local.truth.requests["RunTask"] and not call.done():
+        calls = [asyncio.create_task(_starts(client, request, token, policy)) for request in requests]
+        while (
+            policy is not None
+            and local.truth.requests["RunTask"] < len(calls)
+            and not any(call.done() for call in calls)
+        ):
             await anyio.sleep(0.002)
         if policy is not None:
             token.cancel()
-        reported.starts = await call
+        reported.starts = tuple(start for starts in await asyncio.gather(*calls) for start in starts)
     return reported
 
 
@@ -88,46 +94,56 @@ async def _starts(
     return (*started, *refused)
 
 
-def check(reported: Reported, local: LocalECS, count: int) -> None:
-    """Hold it against the truth: nothing twice, nothing lost, no lie."""
-    made = {task.arn for task in local.truth.tasks()}
-    running = {task.arn for task in local.truth.running()}
-    assert len(reported.starts) == count, "every start is reported once"
-    named = [start.task.task_arn for start in reported.starts if start.task is not None]
+def check(reported: Reported, local: LocalECS, request: RunTaskRequest) -> tuple[StartResult, ...]:
+    """Hold a call against the truth: nothing twice, nothing lost, no lie; return its starts."""
+    made = {task.arn for task in local.truth.tasks() if task.group == request.group}
+    running = {task.arn for task in local.truth.running() if task.group == request.group}
+    starts = tuple(start for start in reported.starts if start.request.group == request.group)
+    assert request.count is not None
+    assert len(starts) == request.count, "every start is reported once"
+    named = [start.task.task_arn for start in starts if start.task is not None]
     assert len(set(named)) == len(named), "no task belongs to two starts"
     assert set(named) <= made
-    assert len(made) <= count, "never twice"
-    unknown = sum(start.outcome is Outcome.UNKNOWN for start in reported.starts)
+    assert len(made) <= request.count, "never twice"
+    unknown = sum(start.outcome is Outcome.UNKNOWN for start in starts)
     assert len(running - set(named) - reported.settled.keys()) <= unknown, "never lost"
-    for start in reported.starts:
+    for start in starts:
         if start.outcome is Outcome.STARTED:
             assert start.task is not None
             assert start.task.task_arn in running, "what is said to have started was left alone"
         if start.outcome is Outcome.STOPPED:
             assert start.task is not None
             assert start.task.task_arn not in running
+    return starts
 
 
 @pytest.mark.parametrize("policy", [None, "stop", "keep", "abandon"])
 @pytest.mark.parametrize("kind", ["EC2", "FARGATE"])
 async def test_every_fault(transport: str, kind: str, policy: str | None) -> None:
-    """No fault makes a second start, loses one, or makes a lie; without a cancel every start is known in the end."""
-    base = FARGATE if kind == "FARGATE" else DEMO
+    """No fault makes a second start, loses one, or makes a lie; without a cancel every start is known in the end.
 
-    async def one(fault: Fault, count: int) -> None:
-        async with LocalECS(instances=10, fargate=kind == "FARGATE", faults=[fault], visibility_lag=0.1) as local:
-            reported = await run(local, base.replace(count=count), fault, transport, policy)
-            check(reported, local, count)
-            if policy is None:
-                refused = fault in NEVER_ACTED and fault.kind == "error"
-                wanted = Outcome.REFUSED if refused else Outcome.STARTED
-                assert {start.outcome for start in reported.starts} == {wanted}
-                assert len(local.truth.tasks()) == (0 if refused else count)
+    One task and ten are asked for side by side, of one client.
+    """
+    base = FARGATE if kind == "FARGATE" else DEMO
+    requests = [base.replace(count=count, group=f"{count} asked for") for count in (1, 10)]
+
+    async def one(fault: Fault) -> None:
+        faults = [attrs.evolve(fault, times=len(requests))]
+        async with LocalECS(instances=20, fargate=kind == "FARGATE", faults=faults, visibility_lag=0.1) as local:
+            reported = await run(local, requests, fault, transport, policy)
+            for request in requests:
+                starts = check(reported, local, request)
+                if policy is None:
+                    refused = fault in NEVER_ACTED and fault.kind == "error"
+                    wanted = Outcome.REFUSED if refused else Outcome.STARTED
+                    assert {start.outcome for start in starts} == {wanted}
+                    made = [task for task in local.truth.tasks() if task.group == request.group]
+                    assert len(made) == (0 if refused else request.count)
+            assert not list(local.faults) or policy is not None, "each call was hit"
 
     async with anyio.create_task_group() as group:
         for fault in (*FAULTS, *UNREAD, *NEVER_ACTED):
-            for count in (1, 10):
-                group.start_soon(one, fault, count)
+            group.start_soon(one, fault)
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -137,8 +153,9 @@ async def test_with_a_token_that_may_be_forgotten(transport: str, count: int, mo
 
     async def one(fault: Fault) -> None:
         async with LocalECS(instances=10, faults=[fault], visibility_lag=0.1) as local:
-            reported = await run(local, DEMO.replace(count=count), fault, transport, None)
-            check(reported, local, count)
+            request = DEMO.replace(count=count, group=f"{count} asked for")
+            reported = await run(local, [request], fault, transport, None)
+            check(reported, local, request)
             assert local.truth.requests["RunTask"] <= 1
             acted = fault.when == "after"
             assert {start.outcome for start in reported.starts} == {Outcome.STARTED if acted else Outcome.UNKNOWN}

@@ -31,6 +31,8 @@ WORKERS = tuple(attrs.evolve(_SMALL, kinds=frozenset({kind})) for kind in ("cras
 """Small: for the tests."""
 WINDOW = attrs.evolve(_SMALL, kinds=frozenset({"pause"}), window=1)
 """A pause between the lease check and the write, and the window that it opens."""
+LATE = attrs.evolve(WINDOW, call=attrs.evolve(WINDOW.call, consistency=2, lag=2))
+"""The same, where the answer to what was written too late can be lost before the lease is over."""
 
 
 def short_search() -> list[AnyBounds]:
@@ -47,7 +49,7 @@ def short_search() -> list[AnyBounds]:
     workers = [
         attrs.evolve(_SMALL, call=_REFUSABLE, kinds=frozenset({kind}), ends=8) for kind in ("crash", "ledger", "stop")
     ]
-    return [*CALLS, *calls, *workers, WINDOW]
+    return [*CALLS, *calls, *workers, WINDOW, LATE]
 
 
 def long_search() -> list[AnyBounds]:
@@ -70,7 +72,8 @@ def long_search() -> list[AnyBounds]:
         for ahead in ((0, 1), (1, 0))
     ]
     both = [attrs.evolve(_SMALL, faults=2, attempts=3, ends=9, kinds=frozenset({"crash", "ledger"}))]
-    return [*short_search(), *three, *workers, *both]
+    late = attrs.evolve(LATE, call=attrs.evolve(LATE.call, call=4), ends=9)
+    return [*short_search(), *three, *workers, *both, late]
 
 
 def searched(bounds: AnyBounds, most: int = 10_000_000) -> Found[Any]:

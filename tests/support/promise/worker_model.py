@@ -15,10 +15,17 @@ import attrs
 from aioecs._logic.calls.actions import Withdrawn
 from aioecs._logic.calls.call_result import cancelled, result_of
 from aioecs.errors import ECSError
-from aioecs.worker._jobs.decisions import IntentAction, MessageAction, decide, outcome_of_claim
+from aioecs.worker._jobs.decisions import (
+    IntentAction,
+    JobOutcome,
+    MessageAction,
+    decide,
+    may_be_surplus,
+    outcome_of_claim,
+)
 from aioecs.worker._jobs.start_outcome import StartOutcome, outcome_of_error, outcome_of_response
 from aioecs.worker._ledgers.claims import ClaimOutcome, Entry
-from promise.call_process import CallProcess, new_call, steps
+from promise.call_process import TOKEN, CallProcess, new_call, steps
 from promise.search import Step
 from promise.service import Request, Service
 from promise.worker_state import KEY, Worker, WorkerBounds, WorkersState
@@ -96,7 +103,7 @@ class WorkerModel:
             about_to_write = worker.call is not None and worker.call.allowed
             worker = attrs.evolve(worker, paused=False) if about_to_write else self._at(worker, state.now)
         if worker.idle:
-            if worker.ours or (not state.deleted and state.attempts < self.bounds.attempts):
+            if self._may_claim(state, worker):
                 yield from self._claims(state, worker)
         else:
             yield from self._faults(state, worker)
@@ -105,6 +112,13 @@ class WorkerModel:
             elif worker.call is not None:
                 yield from self._holds(state, worker)
                 yield from self._starts(state, worker, worker.call)
+
+    def _may_claim(self, state: WorkersState, worker: Worker) -> bool:
+        """Return whether it receives the message, or holds it still because a duplicate of its own may run."""
+        settled = state.entry is not None and state.entry.arns is not None
+        if settled and (worker.ours or worker.lost):
+            return state.now >= (worker.lookup_at or 0)
+        return not state.deleted and state.attempts < self.bounds.attempts
 
     def _faults(self, state: WorkersState, worker: Worker) -> States:
         kinds, faults = self.bounds.kinds, state.faults + 1
@@ -135,7 +149,7 @@ class WorkerModel:
         if claimed.outcome is ClaimOutcome.HELD:
             return  # the message comes again
         if claimed.outcome is ClaimOutcome.SETTLED:
-            yield "finds it settled", self._settled(after, worker, claimed.entry.arns or ())
+            yield from self._finds_settled(after, worker, claimed.entry.arns or ())
         elif outcome_of_claim(claimed.outcome) is not None:
             yield f"finds it {claimed.outcome}", after.with_worker(worker)
         else:
@@ -144,14 +158,27 @@ class WorkerModel:
             begun = attrs.evolve(
                 worker, entry=claimed.entry, lease=claimed.entry.lease, inherited=inherited, call=call, renewals=0
             )
-            yield "claims it", after.with_worker(attrs.evolve(begun, cancelled_at=None))
+            yield "claims it", after.with_worker(attrs.evolve(begun, cancelled_at=None, sent=False))
             if "ledger" in self.bounds.kinds and state.faults < self.bounds.faults:
                 yield "claims it, and doesn't learn that", after.with_worker(worker, faults=state.faults + 1)
 
+    def _finds_settled(self, state: WorkersState, worker: Worker, arns: tuple[str, ...]) -> States:
+        """Stop what is one too many; where it may have written too late, look that up before the message goes."""
+        if worker.lookup_at is None:
+            yield "finds it settled", self._settled(state, worker, arns)
+            return
+        for shown in state.service.shown(TOKEN, state.now):
+            knows = attrs.evolve(worker, ours=frozenset(task.name for task in shown), lost=False)
+            yield f"looks up {len(shown)} tasks", self._settled(state, knows, arns)
+
     def _settled(self, state: WorkersState, worker: Worker, arns: tuple[str, ...]) -> WorkersState:
-        """Stop what is one too many, and delete the message."""
+        """Stop what is one too many, and delete the message; that waits where it may have written too late."""
         surplus = frozenset(worker.ours - set(arns))
-        return state.with_worker(worker.without_job(), service=state.service.stopped(surplus, SURPLUS), deleted=True)
+        left = worker.without_job()
+        if worker.lost:
+            left = attrs.evolve(left, lost=True, lookup_at=state.now + self.bounds.call.consistency)
+        service = state.service.stopped(surplus, SURPLUS)
+        return state.with_worker(left, service=service, deleted=state.deleted or not worker.lost)
 
     # ------------------------------------------------------------------------------------------------- under a lease
 
@@ -180,14 +207,15 @@ class WorkerModel:
         gated = self._clock(state, worker) < self._cutoff(worker)
         for name, after, service in steps(call, state.service, state.now, self.bounds.call, gated=gated):
             late = service.written > state.service.written and self._is_late(state, worker)
-            went_on = attrs.evolve(worker, call=after, concluded=self._concluded(after))
-            flags = {"written_late": state.written_late or late, "unlearned": state.unlearned or after.lost}
-            yield name, state.with_worker(went_on, service=service, **flags)
+            went_on = attrs.evolve(
+                worker, call=after, concluded=self._concluded(after), sent=worker.sent or after.allowed
+            )
+            yield name, state.with_worker(went_on, service=service, written_late=state.written_late or late)
         if worker.cancelled_at is not None and state.now >= worker.cancelled_at + self.bounds.call.settle:
             concluded = outcome_of_error(cancelled(call.record, None, None))
             service = self._unawaited(state.service, worker)
             left = attrs.evolve(worker, call=None, concluded=concluded)
-            yield "waits no longer", state.with_worker(left, service=service, unlearned=True)
+            yield "waits no longer", state.with_worker(left, service=service)
 
     def _is_late(self, state: WorkersState, worker: Worker) -> bool:
         return self._clock(state, worker) >= self._cutoff(worker) + self.bounds.window
@@ -204,7 +232,7 @@ class WorkerModel:
     def _writes_down(self, state: WorkersState, worker: Worker, concluded: StartOutcome) -> States:
         assert worker.entry is not None
         what = decide(concluded.outcome, inherited=worker.inherited, proven=concluded.proven)
-        tried = worker.without_job()
+        tried = self._tried(state, worker, concluded.outcome)
         book = state.book()
         if what.intent is IntentAction.SETTLE:
             if book.settle(KEY, worker.entry.holder, concluded.arns):
@@ -212,7 +240,8 @@ class WorkerModel:
                 yield "writes its tasks down", self._settled(kept, worker, concluded.arns)
             else:
                 ours = worker.ours | set(concluded.arns)
-                yield "has lost the job", state.with_worker(attrs.evolve(tried, ours=ours))
+                lost = worker.lost or worker.sent
+                yield "has lost the job", state.with_worker(attrs.evolve(tried, ours=ours, lost=lost))
         elif what.intent is IntentAction.RELEASE:
             book.release(KEY, worker.entry.holder)
             yield f"releases it: {concluded.outcome}", state.with_worker(tried, entry=book.entries.get(KEY))
@@ -220,7 +249,15 @@ class WorkerModel:
             deleted = state.deleted or what.action is MessageAction.DELETE
             yield f"keeps it: {concluded.outcome}", state.with_worker(tried, deleted=deleted)
         if what.intent is not IntentAction.KEEP and "ledger" in self.bounds.kinds and state.faults < self.bounds.faults:
+            unknown = JobOutcome.UNKNOWN if what.intent is IntentAction.SETTLE else concluded.outcome
+            tried = self._tried(state, worker, unknown)
             yield "can't write it down", state.with_worker(tried, faults=state.faults + 1)
+
+    def _tried(self, state: WorkersState, worker: Worker, outcome: JobOutcome) -> Worker:
+        """Return a worker after a try that had this outcome; it remembers what it may have written too late."""
+        surplus = may_be_surplus(outcome, late=self._clock(state, worker) >= self._cutoff(worker))
+        lost = worker.lost or (worker.sent and surplus)
+        return attrs.evolve(worker.without_job(), ours=worker.ours, lost=lost)
 
     # ---------------------------------------------------------------------------------------------------- invariants
 
@@ -260,9 +297,9 @@ class WorkerModel:
         return None
 
     def _left_running(self, state: WorkersState) -> str | None:
-        """A duplicate of the window is stopped by the worker that was paused, once it has the answer to its request."""
-        settled = state.deleted and all(worker.idle and not worker.ours for worker in state.workers)
-        if not settled or state.unlearned or not self.bounds.kinds <= {"pause", "sleep"}:
+        """A duplicate of the window is stopped by the worker that was paused, whether or not its answer was lost."""
+        done = all(worker.idle and not worker.ours and not worker.lost for worker in state.workers)
+        if not state.deleted or not done or not self.bounds.kinds <= {"pause", "sleep"}:
             return None
         names = [task.name for task in state.service.tasks if task.live]
         return f"LEFT RUNNING: {', '.join(names)}" if len(names) > 1 else None

@@ -79,6 +79,12 @@ class Worker:
     """When its lease was lost, or it was stopped: nothing new is begun."""
     ours: frozenset[str] = frozenset()
     """What it started under a lease that was lost."""
+    lost: bool = False
+    """It may have written a request too late under its lease: once the job is settled, its token is knows up."""
+    lookup_at: int | None = None
+    """When it does that: `consistency` ticks after it has found the job settled."""
+    sent: bool = False
+    """It was allowed to write a request in this try."""
     paused: bool = False
 
     @cached_property
@@ -87,8 +93,8 @@ class Worker:
         call = self.call and self.call.key
         entry = self.entry and self.entry.holder
         concluded = self.concluded and (self.concluded.outcome, self.concluded.arns, self.concluded.proven)
-        known = (self.inherited, self.lease, self.renewals, self.cancelled_at, self.ours, self.paused)
-        return number_of((self.name, entry, call, concluded, known))
+        known = (self.inherited, self.lease, self.renewals, self.cancelled_at, self.sent, self.paused)
+        return number_of((self.name, entry, call, concluded, known, self.ours, self.lost, self.lookup_at))
 
     @property
     def idle(self) -> bool:
@@ -115,14 +121,12 @@ class WorkersState:
     faults: int = 0
     written_late: bool = False
     """The window: a request was written by a worker that was paused after its lease check until the guard had begun."""
-    unlearned: bool = False
-    """An answer was lost, or not waited for: who sent that request may not know what it started."""
 
     @cached_property
     def key(self) -> Hashable:
         """What distinguishes it from other moments."""
         workers = tuple(worker.key for worker in self.workers)
-        others = (self.entry, self.deleted, self.attempts, self.faults, self.written_late, self.unlearned)
+        others = (self.entry, self.deleted, self.attempts, self.faults, self.written_late)
         return (self.now, *workers, number_of(self.service), number_of(others))
 
     def book(self) -> JobEntries:

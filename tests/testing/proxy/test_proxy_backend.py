@@ -74,6 +74,7 @@ def test_any_body_is_accepted() -> None:
         ("127.0.0.1:9", SIGNED.format(key="other"), True),
         ("127.0.0.1:9", SIGNED.format(key="p\u00e4ss"), True),
         ("127.0.0.1:9", "", True),
+        ("127.0.0.1:80", SIGNED.format(key="\udcff"), True),
         ("up:1", SIGNED.format(key="own"), False),
     ],
 )

@@ -615,13 +615,16 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     assert expected in caplog.text
 
 
-@pytest.mark.parametrize(("pause", "denied"), [(60, False), (200, False), (200, True)])
+@pytest.mark.parametrize(
+    ("pause", "later", "denied"), [(60, 0, False), (200, 0, False), (200, 100, False), (200, 0, True)]
+)
 def test_what_was_written_too_late_is_found_by_its_token(
-    pause: float, denied: bool, caplog: pytest.LogCaptureFixture
+    pause: float, later: float, denied: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A process that was paused as it wrote its request has no answer, and its task may show in ECS's lists late.
 
-    That is so from the cutoff on, before the lease is over: the next worker may look before it shows.
+    That is so from the cutoff on, before the lease is over: the next worker may look before it shows. What that worker
+    starts may show late too, however `later` it settles the job.
     """
     ours, others, ended = [tasks_for(make_request())[0].replace(task_arn=arn) for arn in ("ours", "others", "ended")]
 
@@ -639,6 +642,7 @@ def test_what_was_written_too_late_is_found_by_its_token(
             scene.starter._client._preparer.reconcilers[None] = shown  # type: ignore[assignment]
             assert (await scene.attempt()).outcome is JobOutcome.UNKNOWN
             assert scene.job.may_have_surplus
+            await asyncio.sleep(later)
             scene.stands(arns=("others",))
             shown.error = AccessDeniedException("no") if denied else None
             listed = [] if denied else [others, ours, ended.replace(desired_status="STOPPED")]

@@ -163,7 +163,7 @@ async def test_it_may_be_left_and_entered_again(path: Path) -> None:
     """Many times, with work under way as it is left: nothing is lost, and no thread meets another's connection."""
     ledger = SQLiteLedger(path)
     loop = asyncio.get_running_loop()
-    for number in range(100):
+    for number in range(30):
         async with ledger:
             late = loop.create_task(outcome(ledger, new_entry(key=str(number))))
             await asyncio.sleep(0)
