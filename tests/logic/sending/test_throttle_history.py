@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from contention import CONTENTIONS, Contention, share
+from throttling.contention import CONTENTIONS, Contention, share
 
 from aioecs._logic.sending.throttle_history import COUNTED_IN_A_ROW, FULL_GAIN, ThrottleHistory
 

@@ -11,7 +11,8 @@ import attrs
 from botocore.retries.adaptive import RateClocker
 from botocore.retries.bucket import TokenBucket
 from botocore.retries.throttling import CubicCalculator
-from throttling_simulation import Simulation
+
+from throttling.simulation import Simulation
 
 Mode = Literal["legacy", "standard", "adaptive"]
 

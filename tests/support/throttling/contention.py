@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Callable
 
 import attrs
-from throttling_simulation import NEAR, Bucket, Job, Simulation
 
 from aioecs._logic.sending.rate_learner import RateLearner
 from aioecs._logic.sending.rate_limiter import RateLimiter
+from throttling.simulation import NEAR, Bucket, Job, Simulation
 
 LONGEST = 300.0  # a run is ended after so many seconds
 
