@@ -67,8 +67,11 @@ Play = Callable[[Key, int], tuple[float, float]]
 ROUNDS, SECONDS = 9, 0.4  # of each way, and about how long each round of it takes
 WHOLE = {AFRESH: 2_000}
 """Calls of a round that is one report, of ten starts each."""
-AGAINST = dict.fromkeys((OWN, UNLIKE, AFRESH, AFRESH_FEW, PLACED), OWN)
-AGAINST |= dict.fromkeys((ONE, TEN, PACKED), ONE) | dict.fromkeys((RUN, RUN_MANY), RUN)
+AGAINST = {
+    **dict.fromkeys((OWN, UNLIKE, AFRESH, AFRESH_FEW, PLACED), OWN),
+    **dict.fromkeys((ONE, TEN, PACKED), ONE),
+    **dict.fromkeys((RUN, RUN_MANY), RUN),
+}
 """What aiobotocore does in comparison: a call for each task, with overrides made in the same way."""
 
 

@@ -192,7 +192,7 @@ class BatchSession:
         Raises:
             InvalidRequest: it breaks a documented rule.
         """
-        self._check(request)
+        self.preparer.check(request, any_number=True)
         parts = range(0, len(instances_of(request)), INSTANCES_PER_CALL)
         return PendingRequest(self.engine, request, [self._part(request, key, at) for at in parts])
 
@@ -214,18 +214,15 @@ class BatchSession:
             like = last is not None and isinstance(last.request, StartTaskRequest) and alike(request, last.request)
             if last is not None and like and self.preparer.fits(request):
                 return last
-            self._check(request)
+            self.preparer.check(request, any_number=True)
         if self.key_of is None:
-            return self.group(request, None)
+            return self.engine.packing.group(request, self.delivery)
         return self._part(request, self.key_of(request), at)
 
     def _group_of_run(self, request: Any, _: int) -> Group:
         """Check one of many RunTask requests, and return its group."""
-        self._check(request)
-        return self.group(request, self.key_of(request) if self.key_of is not None else None)
-
-    def _check(self, request: StartTaskRequest | RunTaskRequest) -> None:
         self.preparer.check(request, any_number=True)
+        return self.group(request, self.key_of(request) if self.key_of is not None else None)
 
     def prepare(self, request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
         """Return the call of a request, ready to begin."""

@@ -32,6 +32,7 @@ def ambiguous_call_of(record: CallRecord, started_by: str, action: LookUp) -> Am
         confirm=action.confirm,
         stopped=action.stopped,
         sent=record.was_sent or record.in_flight,
+        anywhere=record.is_run,
     )
 
 

@@ -85,8 +85,8 @@ class Preparer:
         if key is not None:
             _check_key(request, key)
         token = tokens.derived(key) if key is not None else fresh_token()
-        tagged = self.tag_tokens and request.started_by is not None
-        if not fan_out and not tagged:
+        as_sent = isinstance(request, RunTaskRequest) or (self.tag_tokens and request.started_by is not None)
+        if not fan_out and not as_sent:
             self.check(request)  # without the token, which keeps the rules; the JSON is written by then
         shares_token = False
         sent_as: StartTaskRequest | RunTaskRequest
@@ -95,8 +95,8 @@ class Preparer:
             sent_as, token, adopts = self._with_client_token(request, token)
         else:
             sent_as, token, adopts = self._with_token(request, token)
-        if not fan_out and tagged:
-            self.check(sent_as)
+        if not fan_out and as_sent:
+            self.check(sent_as)  # with the tag, or the client token, that is put in
         core = self.core
         now = core.now
         record = CallRecord(
@@ -123,6 +123,8 @@ class Preparer:
         """
         if request.client_token is not None:
             return request, request.client_token, False
+        if request.started_by is None:
+            return request.replace(started_by=token, client_token=token), token, True
         marked, _, adopts = self._with_token(request, token)
         return marked.replace(client_token=token), token, adopts
 

@@ -33,6 +33,8 @@ class LookupRound:
     """The same, of tasks that were listed and could not be described."""
     strays: set[str] = attrs.Factory(set)
     """Tasks in the cluster's list that DescribeTasks misses: they may bear any token."""
+    stopped: Task | None = None
+    """One of the described tasks that have stopped and have a `startedBy`, whoever started it."""
     failed: ECSError | None = None
     """The error that leaves every lookup of the round incomplete."""
     failed_for: dict[str, ECSError] = attrs.Factory(dict)
@@ -44,6 +46,14 @@ class LookupRound:
         tokens = (call.started_by for call in self.ambiguous_calls if call.stopped or running)
         return tuple(dict.fromkeys(token for token in tokens if token not in self.failed_for))
 
+    def may_be_anywhere(self) -> tuple[AmbiguousCall, ...]:
+        """Return the calls to confirm whose tasks may be on any instance; one task is enough for one never sent.
+
+        Only the lists of the cluster or of their token show their stopped tasks.
+        """
+        unplaced = (call for call in self.ambiguous_calls if call.confirm and call.anywhere)
+        return tuple(call for call in unplaced if call.sent or not self.found[call.mark])
+
     def wants(self, marks: Iterable[Mark] | None) -> bool:
         """Return whether a task may belong to a call of the round; its marks are None if it was never described."""
         return marks is None or any(mark in self.found for mark in marks)
@@ -54,6 +64,8 @@ class LookupRound:
         for tasks in wanted:
             tasks[task.task_arn or ""] = task
         self.seen.add(task.task_arn or "")
+        if task.desired_status == DesiredStatus.STOPPED and task.started_by:
+            self.stopped = task
         return bool(wanted)
 
     def fail(self, sources: Iterable[str | None], error: ECSError) -> None:

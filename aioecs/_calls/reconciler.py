@@ -24,7 +24,7 @@ from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, costs_
 from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.enums import DesiredStatus, TaskField
-from aioecs._model.shapes.task import DescribeTasksRequest, ListTasksRequest
+from aioecs._model.shapes.task import DescribeTasksRequest, ListTasksRequest, Task
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASKS, LIST_TASKS, Operation
@@ -69,6 +69,7 @@ class Reconciler:
             LISTED, 0
         )  # the cluster's list of this status takes more reads than this
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
+        self._shows_stopped = False  # whether that was seen to show a stopped task: ECS may also ignore STOPPED
 
     async def look_up(self, ambiguous_call: AmbiguousCall, max_wait: float) -> LookupDone:
         """Look a call up in the next round, which begins within `max_wait` seconds if its rate allows."""
@@ -135,6 +136,7 @@ class Reconciler:
             whole_cluster = await self._list_tasks(round_, STOPPED)
             await self._describe(round_)
             await self._list_tokens_apart(round_)
+            whole_cluster = whole_cluster or await self._list_stopped_anywhere(round_)
             await self._confirm(round_, whole_cluster)
         except AccessDeniedException as error:
             round_.failed = error
@@ -185,6 +187,32 @@ class Reconciler:
                     raise
                 self._refuses_stopped = True
 
+    async def _list_stopped_anywhere(self, round_: LookupRound) -> bool:
+        """List the cluster's stopped tasks for calls that may have run on any instance; return whether that was done.
+
+        It is needed until a token's own list was seen to show a stopped task.
+        """
+        calls = round_.may_be_anywhere()
+        if self._shows_stopped or not calls:
+            return False
+        await self._list(round_, ListTasksRequest(cluster=self._cluster, desired_status=STOPPED), None)
+        await self._describe(round_)
+        if round_.strays:
+            lost = AnswerLost(f"DescribeTasks misses {len(round_.strays)} stopped tasks that ListTasks has")
+            round_.fail([call.started_by for call in calls], lost)
+        if round_.stopped is not None and not self._refuses_stopped:
+            await self._try_list_of_stopped(round_.stopped)
+        return True
+
+    async def _try_list_of_stopped(self, task: Task) -> None:
+        """Find out whether the list of a token's stopped tasks shows one that has stopped."""
+        request = ListTasksRequest(cluster=self._cluster, started_by=task.started_by, desired_status=STOPPED)
+        try:
+            self._shows_stopped = task.task_arn in (await self._read(LIST_TASKS, request)).task_arns
+        except InvalidParameterException as error:
+            if error.throttled:
+                raise
+
     async def _confirm(self, round_: LookupRound, whole_cluster: bool) -> None:
         """List the stopped tasks of the instances on which a start is to be confirmed as absent.
 
@@ -210,7 +238,7 @@ class Reconciler:
                 raise
             # ECS doesn't know the instance: no task is on it, and none can be started there.
 
-    async def _list(self, round_: LookupRound, request: ListTasksRequest, source: str) -> None:
+    async def _list(self, round_: LookupRound, request: ListTasksRequest, source: str | None) -> None:
         """Read a list to its end."""
         while (more := await self._page(round_, request, source)) is not None:
             request = request.replace(next_token=more)

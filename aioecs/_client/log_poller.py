@@ -1,8 +1,8 @@
 """Reads log streams for all who follow them: a client of CloudWatch Logs and two rate limits for each Region.
 
 GetLogEvents is for streams that are read once, and for the first `MAX_READ_SINGLY` of a group that are followed.
-FilterLogEvents reads the others of a group, a hundred by each request. An account has 10, 25 or 30 GetLogEvents a second
-in a Region, and 5, 10 or 25 FilterLogEvents; a client stays within the least of them, 10 and 5, in any Region.
+FilterLogEvents reads the others of a group, a hundred by each request. An account has 10, 25 or 30 GetLogEvents a
+second in a Region, and 5, 10 or 25 FilterLogEvents; a client stays within the least of them, 10 and 5, in any Region.
 [AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html]
 """
 

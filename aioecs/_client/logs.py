@@ -71,7 +71,7 @@ class Logs(InstanceWaits, Waits):
 
         Of the tasks that are followed at once, the first ten of a log group are read each second or so; the others are
         read together, a hundred by each request: the lines of 1,000 tasks come 3 to 4 seconds after they are written.
-        All requests of a client stay within 25 a second.
+        A client sends at most 10 GetLogEvents and 5 FilterLogEvents in any second, as every Region allows.
 
         The calls go where the client's settings send those of CloudWatch Logs, and to the client's own endpoint where
         that is on this machine (a local ECS, LocalStack, moto). Permissions: `logs:GetLogEvents`,

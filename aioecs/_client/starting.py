@@ -163,7 +163,7 @@ class Starting(ABC):
         token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
         if not token:
             raise InvalidRequest("start_or_token", "a token, or a start that was sent", "one without a token")
-        ambiguous_call = AmbiguousCall(token, token, (), confirm=True)
+        ambiguous_call = AmbiguousCall(token, token, (), confirm=True, anywhere=True)
         if isinstance(start_or_token, StartResult):
             cluster = start_or_token.request.cluster
             ambiguous_call = self._ambiguous(start_or_token)
@@ -258,7 +258,7 @@ class Starting(ABC):
                 "a start whose tasks bear its token: send a RunTask again that has a client_token and no started_by",
             )
         tagged = start.token if marked is None or self._preparer.tag_tokens else marked
-        return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
+        return AmbiguousCall(tagged, marked or start.token, (), confirm=True, anywhere=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
         lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -132,6 +134,7 @@ def _main(
 
 def run(args: Sequence[str]) -> int:
     """Run a command line and return its exit status; an error is printed on one line of stderr."""
+    _open_closed_streams()
     try:
         status = _run(args)
         sys.stdout.flush()
@@ -155,6 +158,13 @@ def _run(args: Sequence[str]) -> int:
         return NOT_STARTED if command_name == "run" else CANNOT
     except (KeyboardInterrupt, typer.Abort):  # before anything was in flight
         return INTERRUPTED
+
+
+def _open_closed_streams() -> None:
+    """Let what was closed (`>&-`) be written to nowhere: nobody wants it, and no other file takes its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 until the process ends
 
 
 def _command(command_name: str | None) -> str:

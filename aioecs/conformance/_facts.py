@@ -90,7 +90,7 @@ _FACTS = (
         "list.started_by_stopped",
         "startedBy beside desiredStatus=STOPPED finds a stopped task",
         "reasoned",
-        "Lookups of an ambiguous start; where it is refused or ignored, they list by container instance",
+        "Lookups of an ambiguous start; where it is refused or ignored, they list by instance, or all",
         either=True,
     ),
     Fact(

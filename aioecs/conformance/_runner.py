@@ -90,13 +90,13 @@ async def clean_up(context: Context) -> tuple[str, ...]:
 
 
 async def _find_late(context: Context) -> None:
-    """Look for the tasks of starts without an answer, until ECS must have shown them."""
+    """Look for the tasks of starts without an answer, until ECS must have shown all of them."""
     end = anyio.current_time() + context.setup.consistency
-    while context.open_tokens and anyio.current_time() < end:
+    last = False
+    while context.open_tokens and not last:
+        last = anyio.current_time() >= end
         for token in sorted(context.open_tokens):
-            if found := await context.list_tasks(startedBy=token):
-                context.add_tasks(found)
-                context.open_tokens.discard(token)
+            context.add_tasks(await context.list_tasks(startedBy=token))
         await anyio.sleep(context.setup.poll)
     context.open_tokens.clear()
 

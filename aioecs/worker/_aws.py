@@ -73,8 +73,9 @@ def is_lasting(error: BaseException | None, failures: int) -> bool:
 
 def open_client(
     service: str,
-    config: AioConfig,
     *,
+    read_timeout: float,
+    connections: int,
     client: Client | None,
     session: AioSession | None,
     region_name: str | None,
@@ -82,10 +83,18 @@ def open_client(
 ) -> AbstractAsyncContextManager[Any]:
     """Return the client of a service, to be entered: of this session, else as the ECS client reaches ECS.
 
+    It sends a request three times at most, so each must be one that may be repeated.
+
     Raises:
         ClientStateError: the ECS client is not open.
         ConfigurationError: there is no Region, or no such profile.
     """
+    config = AioConfig(
+        connect_timeout=3,
+        read_timeout=read_timeout,
+        max_pool_connections=connections,
+        retries={"total_max_attempts": 3, "mode": "standard"},
+    )
     if session is None and client is not None:
         return opened(access_of(client), service, config=config, endpoint_url=endpoint_url, region_name=region_name)
     session = session if session is not None else AioSession()

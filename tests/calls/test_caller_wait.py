@@ -655,7 +655,7 @@ async def cancelled_before(how: str, start: Callable[[Any], Awaitable[object]]) 
                 token.cancel("bored")
                 await noted(token if how == "both" else None)
 
-    await asyncio.wait([asyncio.create_task(call())])
+    await asyncio.gather(call(), return_exceptions=True)  # so that no later test logs its error
     return raised[0] if raised else None
 
 
@@ -1118,7 +1118,8 @@ async def test_ctrl_c_once_or_twice_leaves_no_orphan(times: int, monkeypatch: py
         assert process.stdout is not None
         await started_on(local)
         process.send_signal(signal.SIGINT)
-        assert await process.stdout.readline() == b"withdrawn\n"  # it is being carried out
+        while (line := await process.stdout.readline()) != b"withdrawn\n":  # it is being carried out
+            assert b" WARNING " in line, line  # asyncio's, of a slow step, under -X dev
         if times == 2:
             process.send_signal(signal.SIGINT)
         interrupted.set()

@@ -219,6 +219,45 @@ def test_a_task_that_has_stopped_is_found(reading: str, crowd: int) -> None:
     run_in_virtual_time(main())
 
 
+@pytest.mark.parametrize("reading", ["allow", "reject", "ignore"])
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_stopped_task_on_an_unknown_instance_is_found(reading: str, sent: bool) -> None:
+    """The cluster's stopped tasks are listed until a token's own list was seen to show one."""
+
+    async def main() -> None:
+        lab = Lab(started_by_with_status=reading)
+        (arn,) = lab.start("t", family="short")
+        lab.start("other", family="short", host=1)
+        anywhere = attrs.evolve(lab.ambiguous_call("t", [], sure=True), sent=sent, anywhere=True)
+        (lookup,) = await lab.look_up(anywhere)
+        assert (arns(lookup), lookup.whole) == ([arn], True)
+        absent = attrs.evolve(anywhere, token="absent", started_by="absent")
+        for _ in range(2):
+            lab.took()
+            (lookup,) = await lab.look_up(absent)
+            assert (arns(lookup), lookup.whole) == ([], True)
+        own, cluster = ["list absent", "list absent STOPPED"], "list STOPPED"
+        assert lab.took() == {"allow": own, "reject": [own[0], cluster], "ignore": [*own, cluster]}[reading]
+
+    run_in_virtual_time(main())
+
+
+def test_a_stopped_task_of_the_cluster_that_cannot_be_described() -> None:
+    """It may be any call's: nothing is absent."""
+
+    async def main() -> None:
+        lab = Lab(started_by_with_status="reject")
+        lab.start("t", family="short")
+        (arn,) = lab.engine.call("ListTasks", {"desiredStatus": "STOPPED"})["taskArns"]
+        missing = Answered(aioecs.DescribeTasksResponse(failures=[aioecs.Failure(arn=arn, reason="MISSING")]))
+        lab.breaks = lambda name: missing if name.startswith("describe") else None
+        (lookup,) = await lab.look_up(attrs.evolve(lab.ambiguous_call("t", [], sure=True), anywhere=True))
+        assert not lookup.whole
+        assert isinstance(lookup.error, AnswerLost)
+
+    run_in_virtual_time(main())
+
+
 def test_a_refusal_to_list_stopped_tasks_is_remembered() -> None:
     """Once refused, a token's stopped tasks are not listed again: every lookup lists by instance."""
 

@@ -288,6 +288,15 @@ def test_help_that_cannot_be_written(args: str) -> None:
     assert (done.returncode, done.stderr) == (3, "aioecs: the results could not be written: No space left on device\n")
 
 
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+@pytest.mark.parametrize(("args", "status"), [("--version", 0), ("start --nonsense", 2)])
+def test_a_closed_stream(closed: str, args: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `>&-` leaves is written to nowhere."""
+    monkeypatch.setattr(sys, closed, None)
+    assert run(args.split()) == status
+    getattr(sys, closed).close()
+
+
 def test_profiles_are_completed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From the AWS configuration."""
     (tmp_path / "config").write_text("[profile build]\n[profile batch]\n[default]\n")

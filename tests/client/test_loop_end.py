@@ -76,7 +76,9 @@ def test_a_loop_that_closes_nothing() -> None:
 INTERRUPTED = """
 import asyncio, json, logging, sys, aioecs
 
-logging.basicConfig(stream=sys.stdout, format="%(message)s | %(outcome)s %(token)s", level=logging.INFO)
+handler = logging.StreamHandler(sys.stdout)  # asyncio logs too, under -X dev, and its records have no outcome
+handler.setFormatter(logging.Formatter("%(message)s | %(outcome)s %(token)s", defaults={"outcome": "", "token": ""}))
+logging.basicConfig(handlers=[handler], level=logging.INFO)
 settings, instance = json.loads(sys.argv[1])
 
 async def main():

@@ -10,8 +10,8 @@ from typing import Any
 
 import anyio
 import pytest
+from cancel_storms.two_cancels import cancelled_twice
 from engine_transport import EngineSetup, engine_client
-from two_cancels import cancelled_twice
 from virtual_time import run_in_virtual_time
 
 import aioecs

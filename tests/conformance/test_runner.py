@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import attrs
@@ -169,11 +170,11 @@ async def test_an_unexpected_error() -> None:
         assert (len(run.local.truth.tasks()), run.local.truth.running()) == (2, [])
 
 
-async def lost_start(run: Run, fault: Fault) -> None:
-    """Start a task whose answer is lost."""
+async def lost_start(run: Run, fault: Fault, *, instances: int = 1) -> None:
+    """Start tasks, one on each of so many instances, whose answer is lost."""
     run.local.faults.add(fault)
     with pytest.raises(NoAnswer):
-        await run.context.start([run.context.setup.instances[0]])
+        await run.context.start(list(run.context.setup.instances[:instances]))
 
 
 async def test_the_task_of_a_lost_answer_is_found_and_stopped() -> None:
@@ -183,6 +184,22 @@ async def test_the_task_of_a_lost_answer_is_found_and_stopped() -> None:
         await lost_start(run, Fault("reset"))
         assert await clean_up(run.context) == ()
         assert (len(run.local.truth.tasks()), run.local.truth.running()) == (1, [])
+
+
+async def test_tasks_of_a_lost_answer_that_show_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are stopped."""
+    right, reads = Context.list_tasks, 0
+
+    async def shows_one_at_first(context: Context, **members: Any) -> list[str]:
+        nonlocal reads
+        reads += 1
+        return (await right(context, **members))[: 1 if reads == 1 else None]
+
+    monkeypatch.setattr(Context, "list_tasks", shows_one_at_first)
+    async with local_run(consistency=0.5) as run:
+        await lost_start(run, Fault("reset", when="after"), instances=2)
+        assert await clean_up(run.context) == ()
+        assert (len(run.local.truth.tasks()), run.local.truth.running()) == (2, [])
 
 
 async def test_what_is_left_is_said() -> None:

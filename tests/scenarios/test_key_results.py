@@ -81,3 +81,39 @@ async def test_a_cancelled_run_task_names_its_tasks() -> None:
         assert truth is not None
         assert {one.task_arn for one in truth.tasks} == {one.arn for one in local.truth.tasks()}
         assert len(truth.tasks) == 2
+
+
+@pytest.mark.parametrize("reading", ["allow", "reject", "ignore"])
+async def test_a_key_finds_a_stopped_task_wherever_it_was_placed(reading: Any) -> None:
+    """However ECS reads `startedBy` beside STOPPED; another client, which knows no instance, finds it too."""
+    placed = StartTaskRequest(task_definition="demo")
+    async with LocalECS(running_seconds=0.0, started_by_with_status=reading) as local:
+        for _ in range(2):
+            async with client_of(local) as ecs:
+                answers = [await ecs.place_task(placed, idempotency_key=key) for key in ("a", "b", "a")]
+                assert answers[2].found
+                assert answers[2].tasks[0].task_arn == answers[0].tasks[0].task_arn
+        assert len(local.truth.tasks()) == local.truth.requests["StartTask"] == 2
+
+
+@pytest.mark.parametrize("reading", ["allow", "reject", "ignore"])
+async def test_a_token_finds_a_stopped_task_wherever_it_ran(reading: Any) -> None:
+    """Also one of RunTask, whose instance nobody knows: nothing says that it was not started."""
+    async with (
+        LocalECS(
+            running_seconds=0.0,
+            started_by_with_status=reading,
+            faults=[Fault("close", operation="RunTask", when="after")],
+        ) as local,
+        client_of(local, timeouts=aioecs.Timeouts(attempt=1, consistency=0.2, settle=3)) as ecs,
+    ):
+        with pytest.raises(aioecs.StartCancelled) as caught:
+            token = aioecs.CancelToken()
+            asyncio.get_running_loop().call_later(0.05, token.cancel)
+            local.faults.add(Fault("hang", operation="RunTask"))
+            await ecs.run_task(aioecs.RunTaskRequest(task_definition="demo"), token)
+        (start,) = caught.value.starts
+        (task,) = local.truth.tasks()
+        assert [found.task_arn for found in await ecs.look_up(start.token)] == [task.arn]
+        assert start.task is not None
+        assert start.task.task_arn == task.arn

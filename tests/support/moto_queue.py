@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -27,16 +28,29 @@ TIMEOUTS = aioecs.Timeouts(connect=1, attempt=1, consistency=0.2, settle=0.5, dr
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """Run moto's server in a thread."""
-    from moto.server import ThreadedMotoServer
+    """Run moto's server in a thread.
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+    Its SQS loses messages that are deleted while others move to a dead-letter queue: a lock keeps the two apart.
+    """
+    from moto.server import ThreadedMotoServer
+    from moto.sqs.models import Queue, SQSBackend
+
+    server, lock = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False), threading.Lock()
+    receive = SQSBackend.receive_message
+
+    def received(backend: Any, name: str, count: int, wait: int, *args: Any, **members: Any) -> Any:
+        with contextlib.nullcontext() if wait else lock:  # a long poll would hold the lock
+            return receive(backend, name, count, wait, *args, **members)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Queue, "delete_message", _serialized(Queue.delete_message, lock))
+        patch.setattr(SQSBackend, "receive_message", received)
+        server.start()
+        host, port = server.get_host_and_port()
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.stop()
 
 
 @contextmanager

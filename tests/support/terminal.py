@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import fcntl
 import json
+import multiprocessing
 import os
 import pty
 import re
+import signal
 import struct
-import subprocess
 import sys
 import termios
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd as Passed
 from typing import Any
 
 import attrs
@@ -40,7 +44,7 @@ CTRL_C = b"\x03"
 class Terminal:
     """A process in its own terminal, and its output."""
 
-    process: subprocess.Popen[bytes]
+    process: BaseProcess
     master: int
     text: str = ""
     _more: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -69,28 +73,69 @@ class Terminal:
 
     async def status(self) -> int:
         """Wait until it ends, and return its exit status."""
-        return await asyncio.to_thread(self.process.wait, 20)
+        await asyncio.to_thread(self.process.join, 20)
+        assert self.process.exitcode is not None
+        return self.process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        os.kill(self.process.pid or 0, number)
+
+
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload(
+    [
+        "aioecs.cli._app",
+        "aioecs.cli._cluster.cluster_watch",
+        "aioecs.cli._run.task_run",
+        "aioecs.cli._start.run",
+        "aioecs._transport.native.native_transport",
+        "aioecs._transport.transport_factory",
+        "anyio._backends._asyncio",
+        "typer._adapters",
+    ]
+)
+
+
+def _run_in_terminal(slave: Any, arguments: list[str], environment: dict[str, str]) -> None:
+    """Run the command line with this terminal as its own, in a process that has imported it already."""
+    fd = slave.detach()
+    os.setsid()
+    for number in range(3):
+        os.dup2(fd, number)
+    os.close(fd)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 it is the process's
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["aioecs", *arguments]
+    try:
+        exec(SOON, {"__name__": "__main__"})  # noqa: S102 it is what other processes are started with
+    finally:
+        atexit._run_exitfuncs()  # which multiprocessing leaves out
 
 
 @asynccontextmanager
 async def terminal(
     local: LocalECS, columns: int, command: str, *arguments: str, **variables: str
 ) -> AsyncGenerator[Terminal]:
-    """Run a command on a local ECS, in a terminal with this many columns."""
+    """Run a command on a local ECS, in a terminal with this many columns.
+
+    Its process is forked from one that has imported the command line, which takes longer than most commands.
+    """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     access = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "us-east-1"}
     environment = {**os.environ, **access, "TERM": "xterm-256color", **variables}
     environment.pop("COLUMNS", None)
-    process = subprocess.Popen(  # noqa: ASYNC220 it returns at once
-        [sys.executable, "-c", SOON, command, "--endpoint-url", local.endpoint_url, *arguments],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 so that Ctrl-C is a signal
-        env=environment,
+    process = _FORKED.Process(
+        target=_run_in_terminal,
+        args=(Passed(slave), [command, "--endpoint-url", local.endpoint_url, *arguments], environment),
+        daemon=True,
     )
+    process.start()
     os.close(slave)
     shown = Terminal(process, master)
     asyncio.get_running_loop().add_reader(master, shown._read)
@@ -99,7 +144,7 @@ async def terminal(
     finally:
         asyncio.get_running_loop().remove_reader(master)
         process.kill()
-        process.wait()
+        process.join()
         os.close(master)
 
 

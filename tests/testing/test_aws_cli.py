@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +67,7 @@ for line in sys.stdin:
 
 
 @asynccontextmanager
-async def aws_commands(local: LocalECS, home: Path) -> AsyncIterator[Callable[..., Awaitable[Ran]]]:
+async def aws_commands(local: LocalECS, home: Path) -> AsyncGenerator[Callable[..., Awaitable[Ran]]]:
     """Open one process that runs many commands `aws ecs …`: to start one for each takes longer than they take."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(

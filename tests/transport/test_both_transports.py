@@ -86,8 +86,9 @@ class RandomValues(random.Random):
 
 
 @cache
-def answer_to(seed: int, shape: type[Shape]) -> tuple[int, str]:
+def answer_to(operation: str, seed: int) -> tuple[int, str]:
     """Return the random answer of this seed, which both transports get."""
+    shape = next(each.answer for each in ALL_OPERATIONS if each.name == operation)
     return RandomValues(seed).answer(shape)
 
 
@@ -95,8 +96,8 @@ async def behave(exchange: Exchange) -> None:
     """Answer each request with a random response, seeded by the request's body."""
     head, body = await exchange.head(), await exchange.body()
     calls = re.search(r"(?i)x-amz-target: \S+\.(\w+)", head)
-    operation = next(each for each in ALL_OPERATIONS if calls and each.name == calls[1])
-    status, content = answer_to(crc32(body), operation.answer)
+    assert calls is not None
+    status, content = answer_to(calls[1], crc32(body))
     exchange.answer(status, content, f"x-amzn-RequestId: {crc32(body):x}")
 
 

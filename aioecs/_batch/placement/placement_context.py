@@ -40,7 +40,7 @@ REMEMBERED = 500  # task definitions, and demands of each
 class PlacementRecord(Protocol):
     """Remembers, beyond the life of this process, where starts that bear an idempotency key are sent.
 
-    ECS may show a stopped task only to those who name its instance.
+    ECS may show a stopped task only to those who name its instance, or list the stopped tasks of the whole cluster.
     """
 
     @property
@@ -243,11 +243,12 @@ class PlacementContexts:
             ECSError: it can't be known; so nothing may be sent.
         """
         core, token = self._preparer.core, tokens.derived(key)
+        sought = AmbiguousCall(token, token, instances, confirm=True, sent=False, anywhere=not instances)
         reconciler = self._preparer.reconciler(cluster)
         ends = core.now + core.timeouts.call
         backoff = core.retries.initial_backoff
         while True:
-            found_now = await reconciler.look_up(AmbiguousCall(token, token, instances, confirm=True), GATHERING)
+            found_now = await reconciler.look_up(sought, GATHERING)
             found = oldest_first(task for task in found_now.tasks if not withdrawn(task, token))
             if found:
                 return found[0]

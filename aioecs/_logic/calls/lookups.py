@@ -7,7 +7,8 @@ tasks on them must be described before it is known whose they are; described onc
 cheaper depends on the size of the cluster, which the first pages show.
 
 Before a task counts as absent, the stopped tasks of each instance that still lacks one are listed: the only way to find
-a task that has stopped already if the service refuses `startedBy` beside STOPPED, or ignores it.
+a task that has stopped already if the service refuses `startedBy` beside STOPPED, or ignores STOPPED beside it. Where
+nobody knows the instance, the cluster's stopped tasks are listed, until a token's own list was seen to show one.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class AmbiguousCall:
     """Stopped tasks are listed as well: always so where a task may count as absent."""
     sent: bool = True
     """It may have been sent by this call; False where only an earlier call with the same key may have started it."""
+    anywhere: bool = False
+    """Its tasks may be on other instances than those named: nobody knows where it ran."""
 
     @property
     def mark(self) -> Mark:

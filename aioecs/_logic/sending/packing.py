@@ -38,18 +38,17 @@ _shared_members = attrgetter(
 )
 
 
-def common_of(request: StartTaskRequest | RunTaskRequest) -> Hashable:
-    """Return what is equal for all requests that may share a call, and for no others."""
-    if isinstance(request, RunTaskRequest):
-        return cast("Hashable", _shared_members(request))
-    return common_json(request), request.started_by
+def common_of(request: StartTaskRequest | RunTaskRequest, key: str | None) -> Hashable:
+    """Return what is equal for all requests that may share a call, and for no others.
 
-
-def is_alone(request: StartTaskRequest | RunTaskRequest, key: str | None) -> bool:
-    """Return whether a request shares no call: it has a key or a client token, or is a RunTask with `extra`."""
-    if isinstance(request, RunTaskRequest) and (request.client_token is not None or request.extra):
-        return True
-    return key is not None
+    None for a request that shares no call: it has a key or a client token, or is a RunTask with `extra`.
+    """
+    if key is not None:
+        return None
+    if not isinstance(request, RunTaskRequest):
+        return common_json(request), request.started_by
+    alone = request.client_token is not None or request.extra
+    return None if alone else cast("Hashable", _shared_members(request))
 
 
 def instances_of(request: StartTaskRequest | RunTaskRequest) -> Sequence[str]:
@@ -166,15 +165,16 @@ class Packing:
 
     def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
         """Return the group of the starts of this request."""
-        if is_alone(request, key):
+        shared = common_of(request, key)
+        if shared is None:
             return Group(request, delivery, key)
-        common = common_of(request), delivery
+        common = shared, delivery
         last = self.last
         if last is None or last.common != common:
             last = self.last = self._groups.get(common) or Group(request, delivery, common=common)
-        shared = last.request
-        if shared is not request and isinstance(request, StartTaskRequest) and isinstance(shared, StartTaskRequest):
-            share_parts(request, shared)
+        first = last.request
+        if first is not request and isinstance(request, StartTaskRequest) and isinstance(first, StartTaskRequest):
+            share_parts(request, first)
         return last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from rich.text import Text
 
@@ -20,16 +21,17 @@ class LogPrinter:
         self._show = show
         self.printed = 0
 
-    async def all_of(self, lines: AsyncIterator[LogLine]) -> None:
-        """Print lines until there are no more, or nobody reads stdout any more.
+    async def all_of(self, lines: AsyncGenerator[LogLine]) -> None:
+        """Print lines until there are no more, or nobody reads stdout any more; what reads them has ended then.
 
         Raises:
             ECSError: the log can't be read.
         """
-        async for line in lines:
-            await self.one(line)
-            if self._streams.broken:
-                return
+        async with aclosing(lines):
+            async for line in lines:
+                await self.one(line)
+                if self._streams.broken:
+                    return
 
     async def one(self, line: LogLine) -> None:
         """Print a line; wait where many have not been read yet."""

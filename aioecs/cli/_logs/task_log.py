@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -126,22 +127,24 @@ class TaskLog:
         if self._options.follow:
             await printer.all_of(_without(lines(follow=True), read))
 
-    async def _wanted(self, lines: AsyncIterator[LogLine]) -> AsyncIterator[LogLine]:
-        async for line in lines:
-            if self._is_wanted(line):
-                yield line
+    async def _wanted(self, lines: AsyncGenerator[LogLine]) -> AsyncGenerator[LogLine]:
+        async with aclosing(lines):
+            async for line in lines:
+                if self._is_wanted(line):
+                    yield line
 
     def _is_wanted(self, line: LogLine) -> bool:
         return self._options.since is None or line.time >= self._options.since
 
 
-async def _without(lines: AsyncIterator[LogLine], read: Counter[str]) -> AsyncIterator[LogLine]:
+async def _without(lines: AsyncGenerator[LogLine], read: Counter[str]) -> AsyncGenerator[LogLine]:
     """Leave out the lines of each container that were read before: they come in the same order each time."""
-    async for line in lines:
-        if read[line.container]:
-            read[line.container] -= 1
-        else:
-            yield line
+    async with aclosing(lines):
+        async for line in lines:
+            if read[line.container]:
+                read[line.container] -= 1
+            else:
+                yield line
 
 
 async def _local_task(client: Client) -> Task:

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
@@ -89,15 +88,10 @@ class DynamoDBLedger:
     async def __aenter__(self) -> Self:
         if not self._opened:
             # Each write may be repeated: its condition accepts its own holder.
-            config = AioConfig(
-                connect_timeout=3,
-                read_timeout=5,
-                max_pool_connections=50,
-                retries={"total_max_attempts": 3, "mode": "standard"},
-            )
             opened = open_client(
                 "dynamodb",
-                config,
+                read_timeout=5,
+                connections=50,
                 client=self._ecs,
                 session=self._session,
                 region_name=self._region_name,

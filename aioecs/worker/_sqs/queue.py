@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from aioecs import Client
@@ -55,15 +54,14 @@ class Queue:
         client: Client | None, session: AioSession | None, endpoint_url: str | None, region_name: str | None
     ) -> Any:
         """Return what opens a client of SQS (`async with`): of the session, else as the ECS client reaches ECS."""
-        # Every request may be repeated.
-        config = AioConfig(
-            connect_timeout=3,
-            read_timeout=LONG_POLL + 5,
-            max_pool_connections=20,
-            retries={"total_max_attempts": 3, "mode": "standard"},
-        )
         return open_client(
-            "sqs", config, client=client, session=session, region_name=region_name, endpoint_url=endpoint_url
+            "sqs",
+            read_timeout=LONG_POLL + 5,
+            connections=20,
+            client=client,
+            session=session,
+            region_name=region_name,
+            endpoint_url=endpoint_url,
         )
 
     async def most_receives(self) -> int | None:

@@ -190,7 +190,7 @@ async def test_sigterm_in_a_terminal() -> None:
     """SIGTERM is a Ctrl-C."""
     async with slow(0.05) as local, starting(local, 100, "--count", "5000", "--concurrency", "2", "--json") as shown:
         await shown.shows('"outcome": "started"')
-        shown.process.send_signal(signal.SIGTERM)
+        shown.send_signal(signal.SIGTERM)
         assert await shown.status() == 130
         last = await shown.shows(r'\{"summary": .*\}')
         summary = json.loads(last[0].replace("\r\n", ""))["summary"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 import pytest
@@ -14,10 +14,14 @@ from aioecs.cli._logs.log_printer import LogPrinter, container_names, no_log
 from aioecs.types import Container
 
 
-async def lines(count: int) -> AsyncIterator[LogLine]:
-    """Yield so many lines."""
-    for number in range(count):
-        yield LogLine("main", datetime.now(UTC), f"line {number}")
+async def lines(count: int, ended: list[bool] | None = None) -> AsyncGenerator[LogLine]:
+    """Yield so many lines; note when what reads them ends."""
+    try:
+        for number in range(count):
+            yield LogLine("main", datetime.now(UTC), f"line {number}")
+    finally:
+        if ended is not None:
+            ended.append(True)
 
 
 async def test_each_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,9 +59,11 @@ class SlowStreams(Streams):
 
 
 async def test_a_reader_that_is_slow_and_goes_away() -> None:
-    """It waits while much is unread, and ends once nobody reads."""
-    streams = SlowStreams()
-    await LogPrinter(streams, lambda line: line.text).all_of(lines(9))
+    """It waits while much is unread, and ends once nobody reads, and with it what reads the log."""
+    streams, ended = SlowStreams(), list[bool]()
+    reading = lines(9, ended)
+    await LogPrinter(streams, lambda line: line.text).all_of(reading)
+    assert ended == [True]
     assert (streams.shown, streams.waits) == (4, [10_000])
 
 

@@ -99,6 +99,7 @@ def check(reported: Reported, local: LocalECS, request: RunTaskRequest) -> tuple
     made = {task.arn for task in local.truth.tasks() if task.group == request.group}
     running = {task.arn for task in local.truth.running() if task.group == request.group}
     starts = tuple(start for start in reported.starts if start.request.group == request.group)
+    assert request.count is not None
     assert len(starts) == request.count, "every start is reported once"
     named = [start.task.task_arn for start in starts if start.task is not None]
     assert len(set(named)) == len(named), "no task belongs to two starts"

@@ -33,6 +33,7 @@ KEYS = {"aws_access_key_id": "AKIALOCAL", "aws_secret_access_key": f"key-{SECRET
 NONE: dict[str, Any] = dict.fromkeys(KEYS)
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"])
 SHORT_TIMEOUTS = Timeouts(connect=0.15, attempt=0.15)  # for causes that end only by a timeout
+NO_CONNECTION = Timeouts(connect=0.15)  # for those that end only by this one
 LOADER = AioSession().get_component("data_loader")
 
 
@@ -113,7 +114,7 @@ async def dns_hangs(setup: CauseSetup) -> dict[str, Any]:
 
 
 async def server_without_tls(setup: CauseSetup) -> dict[str, Any]:
-    return {"endpoint_url": setup.server.url.replace("http:", "https:"), "timeouts": SHORT_TIMEOUTS}
+    return {"endpoint_url": setup.server.url.replace("http:", "https:"), "timeouts": NO_CONNECTION}
 
 
 async def untrusted_certificate(setup: CauseSetup) -> dict[str, Any]:
@@ -132,7 +133,7 @@ async def tls_stalls(setup: CauseSetup) -> dict[str, Any]:
         await asyncio.Event().wait()
 
     url = (await setup.serve(stall)).url
-    return {"endpoint_url": url.replace("http:", "https:"), "timeouts": SHORT_TIMEOUTS}
+    return {"endpoint_url": url.replace("http:", "https:"), "timeouts": NO_CONNECTION}
 
 
 # ------------------------------------------------------------------------------------------------------ files, proxies
