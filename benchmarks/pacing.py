@@ -25,7 +25,7 @@ from aioecs._logic.sending.rate_limiter import FixedRate, RateLimiter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from throttling_simulation import SCENARIOS, Scenario, medians
+from throttling.simulation import SCENARIOS, Scenario, medians
 
 LIMITERS = ("aioecs", "known B, R", "AIMD", "window 50")
 

@@ -1,6 +1,6 @@
 """Run the benchmarks that compare clients, write their raw figures as JSON, and draw the charts in the README.
 
-    python -m benchmarks.report [--quick]    # eleven minutes, or one
+    python -m benchmarks.report [--quick]    # a quarter of an hour, or one
 
 Each runs in its own process; a failure is reported at the end, and the others run on. Files are written to
 `benchmarks/charts`, or with `--quick` to a temporary folder, as its figures are not representative.

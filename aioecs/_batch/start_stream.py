@@ -345,4 +345,5 @@ class StartStream:
     async def refuse_if_cancelled(self) -> None:
         """Raise StartCancelled with all results if the scope, token or timeout ended it: whichever fired first."""
         if (first := self._fired) is not None:
-            await refuse_if_cancelled(first, lambda *_: cancelled_of(self.kept(), reason_of(first), first))
+            error = cancelled_of(self.kept(), reason_of(first), first)
+            await refuse_if_cancelled(first, lambda _reason, _source: error)

@@ -62,8 +62,12 @@ class BackgroundTasks:
         """Wait until all of them have ended, `seconds` at most; return whether they have."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
-        while self._tasks and (left := ends - loop.time()) > 0:  # one may begin another
-            await asyncio.wait(tuple(self._tasks), timeout=left)
+        while (left := ends - loop.time()) > 0:  # one may begin another
+            if self._tasks:
+                await asyncio.wait(tuple(self._tasks), timeout=left)
+            await asyncio.sleep(0)  # what follows a forgotten one comes in the next step of the loop
+            if not self._tasks:
+                break
         return not self._tasks
 
     def cancel(self) -> None:

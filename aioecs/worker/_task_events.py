@@ -43,7 +43,7 @@ class TaskEventStatistics:
     """A snapshot of the counts of one `run`."""
 
     received: int = 0
-    """Messages that were received, redeliveries counted again."""
+    """Messages that were received and handled, redeliveries counted again; those of a last receive are returned."""
     fed: int = 0
     """Events that had something new of a task."""
     results: int = 0
@@ -163,7 +163,6 @@ class TaskEvents:
             async with receiver.handling(in_flight) as group:
                 while not shutdown.requested:
                     for message in await receiver.receive(queue):
-                        self._count(received=1)
                         if shutdown.requested:
                             in_flight.finish(message, 0.0)
                         else:
@@ -183,6 +182,7 @@ class TaskEvents:
 
     async def _handle(self, message: Message, in_flight: InFlightMessages) -> None:
         """Handle one message: delete it, or return it for another attempt."""
+        self._count(received=1)
         in_flight.hold(message)
         return_in: float | None = 0.0
         try:

@@ -196,3 +196,20 @@ async def test_an_interrupt_is_not_logged_as_a_defect(caplog: pytest.LogCaptureF
     interrupted.set_exception(KeyboardInterrupt())
     BackgroundTasks()._ended(cast("Any", interrupted))
     assert "ended with an error" not in caplog.text
+
+
+async def test_drained_waits_for_what_follows_a_forgotten_task() -> None:
+    """What its end begins in the next step of the loop is waited for too."""
+    tasks = BackgroundTasks()
+    ended = asyncio.Event()
+
+    async def follow() -> None:
+        await asyncio.sleep(0.01)
+        ended.set()
+
+    def begin_another() -> None:
+        tasks.own(follow(), "follows")
+
+    asyncio.get_running_loop().call_soon(begin_another)  # as the end of a call does, once its task is forgotten
+    assert await tasks.drained(10)
+    assert ended.is_set()

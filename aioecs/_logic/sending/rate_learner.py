@@ -4,30 +4,24 @@ A bucket holds `burst` tokens, one a call, and regains `rate` a second. It throt
 costs no token. Neither number is known, others may use the same bucket, and the published numbers are only the first
 estimate.
 
-What is certain: a throttle shows that the bucket was empty when the call arrived. So between two throttles it went from
-empty to empty, and the calls served in between, divided by the time, are our share of the refill to within one token,
-whatever happened in between. An unspent token is not lost while the bucket isn't full: time is lost only when it
-overflows, or when tokens are left over at the end. And throttles cost little if few calls are in flight when they
-begin. Three phases follow from that:
+A throttle shows that the bucket was empty when the call arrived. So between two throttles it went from empty to empty,
+and the calls served in between, divided by the time, are our share of the refill to within one token. An unspent token
+is not lost while the bucket isn't full: time is lost only when it overflows, or when tokens are left over at the end.
+Throttles cost little if few calls are in flight when they begin. Three phases follow from that:
 
-- Opening. The bucket is assumed full. Spend it evenly over the queue, so that both run out together: with `left` calls
-  and a level of L, `rate * left / (left - L)`. That is no faster than needed, so few calls are in flight at the first
-  throttle. Slightly more is tried all the time, as the bucket may be larger; where more was served than a bucket of
-  the estimated size could have given, the estimate grows. The first throttle ends the opening: the estimate shrinks in
-  proportion to what was served.
+- Opening. The bucket is assumed full. Spend it evenly over the queue, so that both run out together: that is no faster
+  than needed, so few calls are in flight at the first throttle, which ends the opening. See `opening`.
 - Tracking. After a throttle, pause until a few tokens have accumulated, then go on below the measured rate, and
   steadily faster until the next throttle. The accumulated tokens are spent later, so that noise isn't mistaken for an
   empty bucket. The speed rises by nearly as much a second for all who share a bucket and falls back in proportion, so
-  that shares converge. While little is known of the rate the speed rises quickly. Where more is served than the
-  measured rate allows, it rises even faster until the next measurement: another user left, or the refill grew.
+  that shares converge. It rises faster while little is known of the rate, and where more is served than it allows.
 - Waiting. A throttle with nothing served since the last one means a dry bucket: pauses double up to a limit, and one
   call at a time is sent. Tokens that are due meanwhile are counted, as a refill in steps adds them all at once. A
   silence longer than any step is an outage, and says nothing about the rate.
 
-A bucket of one token overflows while tokens are saved. The opening shows how large the bucket is; where it seems tiny
-(or was empty at first), a pair of calls sent together decides. The smaller the bucket, the fewer tokens are saved.
-
-Throttles that do not come from an own bucket (noise, other users, a crowd of equal learners): see `throttle_history`.
+A bucket of one token overflows while tokens are saved: the smaller it is, the fewer are saved. Where it seems tiny (or
+was empty at first), a pair of calls sent together decides. Throttles that do not come from an own bucket:
+`throttle_history` is about other users and crowds of equal learners, `group_test` about random throttles.
 """
 
 from __future__ import annotations
@@ -36,17 +30,14 @@ import math
 
 import attrs
 
+from aioecs._logic.sending.group_test import GROUP, SPACING, GroupTest
+from aioecs._logic.sending.opening import OPENING_SPEED, Opening, evenly
 from aioecs._logic.sending.throttle_history import ThrottleHistory
 
-OPENING_SPEED = 6.0  # opening: this multiple of the estimated rate is tried at least
-OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: they are throttled if the bucket is small
-LARGER_FACTOR = 2.0  # ... and this multiple of both once the bucket has exceeded the estimate
-LARGER_FROM = 1.1  # ... by this factor
 LEAST_KEPT = 0.25  # the first throttle cuts the estimate to no less than this part: the bucket may have been empty
-SLOW_START = 8  # calls in flight at first when all are expected to fit at once, and one more for each that was served
 
 SAVED_TOKENS = 3.0  # tokens that accumulate in the pause after a throttle, so that noise doesn't empty the bucket
-RETRY_AFTER = 0.15  # tokens more: the wait for the one that was missing, even where nothing can be saved
+RETRY_AFTER = 0.15  # tokens more: the wait for the one that was missing
 RESUME_BELOW = 0.4  # how far below the measured rate sending resumes, as a part of it
 LARGE_BUCKET = 18.0  # a bucket of this size fits both; in a smaller one they shrink in proportion
 RISE = 1.3  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
@@ -76,33 +67,27 @@ class RateLearner:
     _burst: float = 100.0
     _rate: float = 40.0
     _level: float = attrs.field(init=False)
-    _assumed: tuple[float, float] = attrs.field(init=False)
-    """Burst and rate as they were when the opening began."""
+    _start: Opening = attrs.field(init=False)
+    """The latest opening."""
     _opening: bool = attrs.field(default=True, init=False)
-    _first_drain: tuple[int, float] | None = attrs.field(default=None, init=False)
-    """Calls served and seconds passed in the opening, until the rate is measured."""
-    _served: int = attrs.field(default=0, init=False)
-    """Since the opening began."""
+    _first_drain: tuple[int, float] | None = attrs.field(default=None, init=False)  # calls served in so many seconds
     _in_flight: int = attrs.field(default=0, init=False)
     _round_trip: float | None = attrs.field(default=None, init=False)
     _speed: float = attrs.field(default=1.0, init=False)
-    """Calls a second at this moment."""
     _since_empty: int = attrs.field(default=0, init=False)
     _since_base: int = attrs.field(default=0, init=False)
     _measured: int = attrs.field(default=0, init=False)
     """Consecutive measurements of much the same rate."""
     _history: ThrottleHistory = attrs.field(factory=ThrottleHistory, init=False)
+    _test: GroupTest = attrs.field(factory=GroupTest, init=False)
     _dry: int = attrs.field(default=0, init=False)
     """Consecutive throttles with nothing served in between."""
     _pair: int = attrs.field(default=0, init=False)
     """Calls of a pair that are still to be sent."""
     _paired: bool = attrs.field(default=False, init=False)
-    """The time before a pair says nothing about the rate."""
     _pair_sent: bool = attrs.field(default=False, init=False)
-    """A pair was sent since the opening."""
 
     _now: float | None = attrs.field(default=None, init=False)
-    _opened: float = attrs.field(default=0.0, init=False)
     _slot: float = attrs.field(default=-math.inf, init=False)
     """When the latest call should have been sent: the next one is due a step after it."""
     _resumed: float = attrs.field(default=-math.inf, init=False)
@@ -118,7 +103,7 @@ class RateLearner:
 
     def __attrs_post_init__(self) -> None:
         self._level = self._burst
-        self._assumed = self._burst, self._rate
+        self._start = Opening(self._burst, self._rate)
 
     @property
     def rate(self) -> float:
@@ -130,21 +115,25 @@ class RateLearner:
         """The size of the bucket, in calls, as far as it is known."""
         return self._burst
 
-    # ---------------------------------------------------------------------------------------------------- the interface
-
     def next_at(self, now: float, left: int | None = None) -> float | None:
         """Return when to send next, never before `now`; a second call changes nothing."""
         self._advance(now)
         queued = left or 1
-        self._speed = self._opening_speed(queued) if self._opening else self._tracking_speed(now, left)
-        if self._opening and self._in_flight < self._window(now, queued):
-            return now
+        start, trip = self._start, self._round_trip_time(now)
+        if self._opening:
+            self._speed = start.speed(self._rate, self._level, queued)
+            if self._in_flight < start.window(now, self._level, queued, self._in_flight, trip):
+                return now
+        else:
+            self._speed = self._tracking_speed(now, left)
+            if self._test.position:
+                return max(now, self._last_sent + SPACING * trip)
         if self._pair:
             return max(now, self._resumed)
-        due = max(now, self._resumed, self._slot + 1 / self._speed)
+        due = max(now, self._resumed, self._slot + self._step())
         if self._dry and self._in_flight:
             # One at a time. An answer that never arrives must not block all others.
-            return max(due, self._last_sent + SILENCE + 2 * self._round_trip_time(now))
+            return max(due, self._last_sent + SILENCE + 2 * trip)
         return due
 
     def sent(self, now: float) -> None:
@@ -153,12 +142,17 @@ class RateLearner:
         self._level -= 1
         self._in_flight += 1
         self._pair = max(0, self._pair - 1)
+        step = self._step()
+        if self._grouping():
+            self._test.sent(now, late=now - self._last_sent > 3 * SPACING * self._round_trip_time(now))
+            step = step if self._test.position == 1 else 0.0
         self._last_sent = now
-        self._slot = max(self._slot + 1 / self._speed, now - TIMER_DELAY)
+        self._slot = max(self._slot + step, now - TIMER_DELAY) if step else self._slot
 
-    def unsent(self, now: float, _at: float) -> None:
+    def unsent(self, now: float, at: float) -> None:
         """Return the permit."""
         self._advance(now)
+        self._test.unsent(at)
         self._level += 1
         self._in_flight = max(0, self._in_flight - 1)
         self._slot -= 1 / self._speed
@@ -170,20 +164,40 @@ class RateLearner:
         met = now - trip / 2
         self._in_flight = max(0, self._in_flight - 1)
         self._round_trip = trip if self._round_trip is None else self._round_trip + (trip - self._round_trip) / 10
+        if not self._grouping():
+            self._learn(now, met, ok, at)
+            return
+        before, judged = self._test.random, self._test.answered(at, met, ok)
+        if not self._test.running:
+            self._history.refute_random()
+        elif self._test.random and not before:
+            self._history = ThrottleHistory()
+        for each in judged:
+            self._learn(now, each.met, each.had_token, each.at)
+
+    def _learn(self, now: float, met: float, ok: bool, at: float) -> None:
+        if not self._opening and self._start.contradicts_end(at, ok):
+            self._reopen(now)
         if ok:
             self._learn_served(now, met)
         elif self._opening:
+            self._start.end(now, at, self._level)
             self._end_opening(now, met)
         elif at >= self._reacted:
             self._learn_throttled(now, met)
         elif met > self._empty:
             self._empty, self._since_empty = met, 0
 
-    # --------------------------------------------------------------------------------------------------------- the time
+    def _grouping(self) -> bool:
+        return self._test.running and not self._opening
+
+    def _step(self) -> float:
+        """Return the time from the last call, or the beginning of the last group, to the next one."""
+        return (GROUP if self._grouping() else 1) / self._speed
 
     def _advance(self, now: float) -> None:
         if self._now is None:
-            self._opened = now
+            self._start.began = now
         elif now < self._now:
             self._set_back(self._now - now)
         else:
@@ -195,55 +209,36 @@ class RateLearner:
                 self._open(now)
 
     def _set_back(self, by: float) -> None:
-        """Follow a clock that was set back."""
-        for moment in ("opened", "slot", "resumed", "reacted", "empty", "base", "last_sent", "last_served"):
+        self._start.began -= by
+        for moment in ("slot", "resumed", "reacted", "empty", "base", "last_sent", "last_served"):
             setattr(self, f"_{moment}", getattr(self, f"_{moment}") - by)
 
     def _silence(self) -> float:
         return max(SILENCE, 3 / self._rate)
 
     def _round_trip_time(self, now: float) -> float:
-        return max(ROUND_TRIP, now - self._opened) if self._round_trip is None else self._round_trip
-
-    # ---------------------------------------------------------------------------------------------------------- opening
+        return max(ROUND_TRIP, now - self._start.began) if self._round_trip is None else self._round_trip
 
     def _open(self, now: float) -> None:
-        self._opening, self._opened, self._served, self._dry = True, now, 0, 0
-        self._history = ThrottleHistory()
-        self._assumed = self._burst, self._rate
+        self._opening, self._dry = True, 0
+        self._history, self._test = ThrottleHistory(), GroupTest()
+        self._start = Opening(self._burst, self._rate, now)
 
-    def _opening_speed(self, queued: int) -> float:
-        fastest = OPENING_SPEED * self._assumed[1]
-        return min(max(fastest, self._rate), self._evenly(queued)) if queued > self._level else fastest
-
-    def _evenly(self, queued: int) -> float:
-        """Return the speed at which the queue and the bucket run out together."""
-        return self._rate * queued / (queued - self._level) if queued > self._level > 0 else self._rate
-
-    def _window(self, now: float, queued: int) -> float:
-        """Return how many may be in flight at any speed."""
-        if queued <= self._level:
-            return SLOW_START + self._served
-        everything = self._served + self._in_flight + queued
-        allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self._assumed[1] * self._round_trip_time(now))
-        return max(2.0, allowed * (LARGER_FACTOR if self._excess(now) > LARGER_FROM else 1))
-
-    def _excess(self, now: float) -> float:
-        """Return the calls served, relative to what a bucket of the assumed size could have given."""
-        burst, rate = self._assumed
-        return self._served / (burst + rate * max(0.0, now - self._opened))
+    def _reopen(self, now: float) -> None:
+        """Go on with the opening: the throttle that ended it was random."""
+        self._opening, self._first_drain = True, None
+        self._burst, self._rate, self._level = self._start.burst, self._start.rate, self._start.level_at_end
+        self._resumed, self._slot = now, now - 1 / self._rate
 
     def _end_opening(self, now: float, met: float) -> None:
-        lasted = max(1e-3, met - self._opened)
-        self._rate = max(FLOOR, self._assumed[1] * max(LEAST_KEPT, self._excess(met)))
-        self._opening, self._first_drain = False, (self._served, lasted)
-        self._burst = max(1.0, self._served - self._rate * lasted)
+        lasted = max(1e-3, met - self._start.began)
+        self._rate = max(FLOOR, self._start.rate * max(LEAST_KEPT, self._start.excess(met)))
+        self._opening, self._first_drain = False, (self._start.served, lasted)
+        self._burst = max(1.0, self._start.served - self._rate * lasted)
         self._empty = self._base = met
         self._level, self._since_empty, self._since_base, self._dry, self._measured = 0.0, 0, 0, 0, 0
         self._pair_sent = False
         self._pause(now)
-
-    # --------------------------------------------------------------------------------------------------------- tracking
 
     def _saving(self) -> float:
         return min(1.0, self._burst / LARGE_BUCKET)
@@ -260,12 +255,12 @@ class RateLearner:
             speed *= 1 + surplus / (SURPLUS_DOUBLES + in_flight)
         if left is None or self._level <= 0:
             return speed
-        return max(speed, self._evenly(left) if left > self._level + 1 else OPENING_SPEED * rate)
+        return max(speed, evenly(rate, self._level, left) if left > self._level + 1 else OPENING_SPEED * rate)
 
     def _learn_served(self, now: float, met: float) -> None:
         if not self._opening and met - self._last_served < SAME_MOMENT / self._rate:
             self._burst = max(self._burst, LARGE_BUCKET)
-        self._served += 1
+        self._start.served += 1
         self._dry = 0
         self._last_served = met
         if self._opening:
@@ -278,32 +273,37 @@ class RateLearner:
             self._raise_rate(met - self._empty)
 
     def _raise_rate(self, elapsed: float) -> None:
-        """Raise the rate where more was served since the bucket was empty than it would have given."""
         if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * self._history.surplus):
             self._rate = max(FLOOR, (self._since_empty - 1) / elapsed)
             self._measured = min(self._measured, 1)
 
     def _grow(self, now: float) -> None:
-        excess = self._excess(now)
+        excess = self._start.excess(now)
         if excess > 1:
-            self._burst, self._rate = (excess * each for each in self._assumed)
+            self._burst, self._rate = excess * self._start.burst, excess * self._start.rate
             self._level = min(self._level, -float(self._in_flight))
 
     def _learn_throttled(self, now: float, met: float) -> None:
         """React to a throttle as the history of throttles says."""
-        if self._history.count_throttled(self._level + 1, self._dry):
+        if self._test.random:
+            self._learn_empty(now, met)
+        elif self._history.count_throttled(self._level + 1, self._dry):
             self._restart(now, met)
         else:
-            self._rate = max(FLOOR, self._rate * self._history.cut(self._dry))
+            self._rate = max(FLOOR, self._rate * self._history.kept)
             self._learn_empty(now, met)
+            if self._history.suspects_random and self._burst >= LARGE_BUCKET / 2:
+                self._test.start()
 
     def _restart(self, now: float, met: float) -> None:
         """Forget what was learnt about the bucket."""
-        self._rate = max(self._rate, RESTART * self._assumed[1])
+        self._rate = max(self._rate, RESTART * self._start.rate)
         self._burst = max(self._burst, LARGE_BUCKET)
         self._empty = self._base = met
         self._level, self._since_empty, self._since_base, self._dry = 0.0, 0, 0, 0
         self._measured, self._first_drain = 3, None
+        if self._history.may_be_random:
+            self._test.start()
         self._pause(now)
 
     def _learn_empty(self, now: float, met: float) -> None:
@@ -337,8 +337,8 @@ class RateLearner:
         self._rate = max(FLOOR, self._rate + self._history.measured_weight * (rate - self._rate))
 
     def _pause(self, now: float) -> None:
-        pair = self._burst < LARGE_BUCKET / 2 and self._measured and not self._pair_sent
-        if pair:
+        self._test.end_group()
+        if self._burst < LARGE_BUCKET / 2 and self._measured and not self._pair_sent:
             self._pair, self._paired, self._pair_sent = 2, True, True
             pause = PAIR_AFTER / self._rate
         else:

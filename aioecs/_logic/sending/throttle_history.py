@@ -13,19 +13,17 @@
   with the number of throttles, as in stochastic approximation. A bucket of one's own ends its work, or is measured
   well, before the gain falls. A learner that joins later has the larger gain and takes its share quickly; a smaller
   gain costs little of the share, which goes with its third root.
-- Noise: throttles that do not depend on the rate. Then p(x) is constant, the goodput is x·(1 - p), and every cut is
-  a loss. No single learner can distinguish this from a crowd, as it does not move the p of a crowd either. A test by
-  its own rate (lower it, see whether p falls) was tried: it makes a crowd collapse, since each member takes the others
-  for noise. What can be done safely is bounded:
-  - A learner whose throttles contradict its model for some calls in a row *restarts* once, at more than half the
-    believed rate and with a small gain. From there its rate falls like 1 / (b·p·t): slowly enough that a short run ends
-    soon under heavy noise, and alike for all learners of a crowd, which so begin their descent at the same rate.
-  - While no more than 4 % are throttled, the gain does not fall: the learner looks for a higher rate as at first.
-  Forgiving some throttles was tried, too: under 5 % of noise it is three times as fast, but of three learners one took
-  most of the bucket.
+- Random throttles, which do not depend on the rate. Then every cut is a loss. A learner can't distinguish them from a
+  crowd by its own rate: one of many does not move the share of throttled calls. Lowering the rate to see whether that
+  share falls was tried: it makes a crowd collapse, as each member takes the others for noise. What distinguishes them
+  is whether throttles come in clusters; `group_test` finds out. It is started where throttles contradict the model:
+  - Some in a row that the model had tokens for. Then the learner *restarts* once, at more than half the believed rate
+    and with a small gain. If the throttles aren't random, each takes a little off the rate, alike for all learners of
+    a crowd, which so begin and end their descent at the same rate.
+  - After many calls, a few more than a bucket of one's own throttles. Nothing else changes then.
 
-A long run under noise of 5 % has a sixth of the rate that it could have, and one under 30 % or more less still. That is
-the price of not wasting half of a crowd's calls.
+Also tried: about one throttle in 20 seconds for each learner, whatever its rate, which wastes less but leaves shares
+unequal for minutes; a restart when the test is refuted, and more frequent tests, which make 64 learners less equal.
 """
 
 from __future__ import annotations
@@ -47,8 +45,14 @@ UNEXPECTED = 1.0  # what a throttle adds to the contradiction if the model had a
 EXPECTED = 0.3  # ... if it had none
 SERVED = 0.25  # what a served call takes away: more than a fifth of the calls throttled is a contradiction
 CONTRADICTED = 5.0  # the contradiction beyond which the learner restarts
-CUT_AFTER = 3  # throttles in a row before another one that cuts a restarted learner's rate ...
-CUT = 0.85  # ... to this part of it: so a crowd that restarts together comes down quickly
+CUT = 0.97  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
+
+USUAL = 0.03  # throttles per served call that a bucket of one's own causes
+SUSPICIOUS = 6.0  # throttles beyond those that are suspected to be random ...
+SUSPECTED_AFTER = 200  # ... when at least so many calls were served ...
+SUSPECTED_BELOW = 0.25  # ... and at most this part of them was throttled; more is a contradiction
+ONCE_MORE = 4.0  # how much stronger the suspicion must be after a test that refuted it
+MOST_RANDOM = 2.0  # throttles per served call; more of them are not tested when a learner restarts
 
 
 @attrs.define
@@ -59,6 +63,10 @@ class ThrottleHistory:
     _throttles: float = attrs.field(default=0.0, init=False)
     """Throttles beyond those that are tolerated."""
     _contradiction: float = attrs.field(default=0.0, init=False)
+    _served: int = attrs.field(default=0, init=False)
+    _throttled: int = attrs.field(default=0, init=False)
+    _suspicion: float = attrs.field(default=0.0, init=False)
+    _suspicious: float = attrs.field(default=SUSPICIOUS, init=False)
 
     @property
     def gain(self) -> float:
@@ -87,12 +95,30 @@ class ThrottleHistory:
         """Tokens served beyond the measured rate that are still noise: they grow as the gain falls."""
         return SURPLUS / math.pow(self.gain, 0.5)
 
-    def cut(self, in_a_row: int) -> float:
-        """Return the part of its rate that a learner keeps at a throttle, after so many others in a row."""
-        return CUT if self.restarted and in_a_row >= CUT_AFTER else 1.0
+    @property
+    def kept(self) -> float:
+        """The part of its rate that a learner keeps at a throttle."""
+        return CUT if self.restarted else 1.0
+
+    @property
+    def may_be_random(self) -> bool:
+        """Whether a learner that restarts is to test if its throttles are random."""
+        return self._throttled <= MOST_RANDOM * self._served
+
+    @property
+    def suspects_random(self) -> bool:
+        """Whether a learner that did not restart is to test that: a few throttles too many for its own bucket."""
+        few = self._served >= SUSPECTED_AFTER and self._throttled <= SUSPECTED_BELOW * self._served
+        return few and not self.restarted and self._suspicion >= self._suspicious
+
+    def refute_random(self) -> None:
+        """Note that a test has shown throttles not to be random."""
+        self._suspicion, self._suspicious = 0.0, self._suspicious * ONCE_MORE
 
     def count_served(self) -> None:
         """Count a call that was served."""
+        self._served += 1
+        self._suspicion = max(0.0, self._suspicion - USUAL)
         self._throttles = max(0.0, self._throttles - TOLERATED)
         self._contradiction = max(0.0, self._contradiction - SERVED)
 
@@ -101,6 +127,8 @@ class ThrottleHistory:
 
         Returns whether the model is contradicted so far that the learner is to restart; True at most once.
         """
+        self._throttled += 1
+        self._suspicion += not in_a_row
         if in_a_row < COUNTED_IN_A_ROW:
             self._throttles = min(self._throttles + 1, MOST_THROTTLES)
         if self.restarted or in_a_row > 1:

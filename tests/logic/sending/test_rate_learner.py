@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from throttling_simulation import SCENARIOS, medians
+from throttling.simulation import SCENARIOS, medians
 
 from aioecs._logic.sending.rate_learner import FLOOR, ROUND_TRIP, SILENCE, RateLearner
 

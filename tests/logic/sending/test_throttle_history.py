@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from throttling_simulation import CONTENTIONS, share
+from throttling.contention import CONTENTIONS, Contention, share
 
 from aioecs._logic.sending.throttle_history import COUNTED_IN_A_ROW, FULL_GAIN, ThrottleHistory
 
-MISSED = {"60, noise 30 %, ample": 15.0, "60, noise 30 %, R 40": 17.0, "60, noise 50 %, ample": 26.0}
+MISSED = {"60, noise 30 %, R 40": 17.0}
 """Bounds that are not held, and what is."""
 SEEDS = 40
 
@@ -29,12 +29,19 @@ def test_three_learners_share_a_bucket_equally() -> None:
     assert all(0.98 <= each.total <= 1.02 for each in shares)
 
 
+def test_a_long_run_under_random_throttles_has_most_of_the_refill() -> None:
+    """5,000 calls, 5 % throttled at random, on the published bucket: at least half of the free rate is required."""
+    contention = Contention(5000, 0, level=100, noise=0.05)
+    least = (5000 - 100) / 40
+    assert statistics.median(contention.run(seed) for seed in range(3)) <= 1.3 * least
+
+
 def test_a_crowd_of_learners_wastes_little() -> None:
-    """64 learners in their third minute: today's figures, a little above the wanted 10 % in some seeds."""
+    """64 learners in their third minute; in the second they waste 11 %."""
     each = share(64, (120, 180))
     assert 0.9 <= each.total <= 1.1
-    assert each.wasted <= 0.12
-    assert each.fairness >= 0.88
+    assert each.wasted <= 0.1
+    assert each.fairness >= 0.9
 
 
 def test_the_gain_falls_with_throttles_and_rises_with_served_calls() -> None:
@@ -64,15 +71,36 @@ def test_throttles_of_one_drain_count_a_few_times_only() -> None:
 
 
 def test_a_contradicted_learner_restarts_once() -> None:
-    """After some throttles in a row that the model had tokens for; with a small gain; long rows cut its rate then."""
+    """After some throttles in a row that the model had tokens for; with a small gain; each takes off a little then."""
     history = ThrottleHistory()
-    assert history.cut(10) == 1
+    assert history.kept == 1
     restarts = [history.count_throttled(5.0, 0) for _ in range(20)]
     assert restarts.count(True) == 1
     assert restarts.index(True) == 5
     assert history.gain < 0.02
-    assert history.cut(10) < 1
-    assert history.cut(0) == 1
+    assert 0.9 < history.kept < 1
+    assert not history.may_be_random
+
+
+def calls_until_suspected(history: ThrottleHistory) -> int:
+    """Throttle one call in 20, until they are suspected to be random."""
+    for number in range(1, 10_000):
+        if number % 20:
+            history.count_served()
+        else:
+            history.count_throttled(0.0, 0)
+        if history.suspects_random:
+            return number
+    raise AssertionError("never suspected")
+
+
+def test_a_few_throttles_too_many_are_suspected_after_a_while() -> None:
+    """One in 20 is more than a bucket of one's own throttles; once refuted, four times as many are needed."""
+    history = ThrottleHistory()
+    first = calls_until_suspected(history)
+    assert 200 <= first <= 400
+    history.refute_random()
+    assert calls_until_suspected(history) > 2 * first
 
 
 def test_few_throttles_contradict_nothing() -> None:

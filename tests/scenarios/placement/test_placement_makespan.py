@@ -17,7 +17,7 @@ import attrs
 import pytest
 from ecs_with_changing_hosts import ModelECS
 from fake_transport import fake_client
-from throttling_simulation import Bucket
+from throttling.simulation import Bucket
 from virtual_time import run_in_virtual_time
 
 import aioecs

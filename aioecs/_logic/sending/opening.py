@@ -1,0 +1,69 @@
+"""The opening of `rate_learner`: a bucket that is assumed full, what it has served, and what its first throttle means.
+
+The first throttle ends the opening, as it shows an empty bucket. Calls that were sent at the same time or later prove
+it: an empty bucket throttles nearly all of them. If more of them are served than throttled, the throttle was random,
+and the opening goes on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+OPENING_SPEED = 6.0  # this multiple of the assumed rate is tried at least
+OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: they are throttled if the bucket is small
+LARGER_FACTOR = 2.0  # ... and this multiple of both once the bucket has exceeded the estimate
+LARGER_FROM = 1.1  # ... by this factor
+SLOW_START = 8  # calls in flight at first when all are expected to fit at once, and one more for each that was served
+CONTRADICTED_BY = 1  # served calls more than throttled ones show that the first throttle was random
+
+
+def evenly(rate: float, level: float, queued: int) -> float:
+    """Return the speed at which the queue and the bucket run out together."""
+    return rate * queued / (queued - level) if queued > level > 0 else rate
+
+
+@attrs.define
+class Opening:
+    """Burst and rate as they are assumed, and what was served since the opening began."""
+
+    burst: float
+    rate: float
+    began: float = 0.0
+    served: int = 0
+    level_at_end: float = attrs.field(default=0.0, init=False)
+    """What was believed to be left when the first throttle ended the opening."""
+    _throttled_at: float = attrs.field(default=math.inf, init=False)
+    """When the call was sent that was throttled first."""
+    _ended: float = attrs.field(default=-math.inf, init=False)
+    _surplus: int = attrs.field(default=0, init=False)
+    """Served calls less throttled ones, of those sent from that time until the end."""
+
+    def excess(self, now: float) -> float:
+        """Return the calls served, relative to what a bucket of the assumed size could have given."""
+        return self.served / (self.burst + self.rate * max(0.0, now - self.began))
+
+    def speed(self, rate: float, level: float, queued: int) -> float:
+        """Return the calls a second to try."""
+        fastest = OPENING_SPEED * self.rate
+        return min(max(fastest, rate), evenly(rate, level, queued)) if queued > level else fastest
+
+    def window(self, now: float, level: float, queued: int, in_flight: int, round_trip: float) -> float:
+        """Return how many may be in flight at any speed."""
+        if queued <= level:
+            return SLOW_START + self.served
+        everything = self.served + in_flight + queued
+        allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self.rate * round_trip)
+        return max(2.0, allowed * (LARGER_FACTOR if self.excess(now) > LARGER_FROM else 1))
+
+    def end(self, now: float, at: float, level: float) -> None:
+        """Note that the call sent at `at` was throttled, the first one."""
+        self.level_at_end, self._throttled_at, self._ended, self._surplus = level, at, now, -1
+
+    def contradicts_end(self, at: float, ok: bool) -> bool:
+        """Count a later answer; return whether they show that the bucket was not empty."""
+        if not self._throttled_at <= at <= self._ended:
+            return False
+        self._surplus += 1 if ok else -1
+        return self._surplus > CONTRADICTED_BY
