@@ -720,6 +720,7 @@ async def test_cancelled_while_the_inventory_is_renewed(ways: Ways) -> None:
         local.faults.add(Fault("hang", operation=LISTS, skip=1))
         placement = ways.begin(client, 2, wait_for_capacity=600)
         await until(lambda: local.truth.requests[LISTS] == 2 and bool(settled))
+        await iterations(20)  # its result is with the placement: what is settled later is stopped by the cancel
         local.engine.add_instances(1)
         ways.cancel()
         results = await starts_from(placement)
