@@ -22,6 +22,8 @@ from aioecs._model import (
     KeyValuePair,
     LaunchType,
     NetworkBinding,
+    NetworkConfiguration,
+    RunTaskRequest,
     StartTaskRequest,
     StartTaskResponse,
     StopTaskRequest,
@@ -383,6 +385,37 @@ def test_what_boto3_has_starts_the_same_task() -> None:
     )
     assert StartTaskRequest.from_dict(arguments) == request
     assert request.to_dict() == {**arguments, "tags": list(arguments["tags"])}
+
+
+def test_what_an_airflow_operator_sends_starts_the_same_task() -> None:
+    """The arguments that Airflow's EcsRunTaskOperator makes for boto3's run_task, in its order."""
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "assignPublicIp": "DISABLED"}}
+    arguments: dict[str, Any] = {
+        "cluster": "render",
+        "taskDefinition": "frame:42",
+        "overrides": {"containerOverrides": [{"name": "main", "environment": [{"name": "SCENE", "value": "7"}]}]},
+        "startedBy": "airflow",
+        "launchType": "FARGATE",
+        "platformVersion": "LATEST",
+        "group": "nightly",
+        "networkConfiguration": network,
+        "tags": [{"key": "team", "value": "fx"}],
+        "propagateTags": "TASK_DEFINITION",
+    }
+    request = RunTaskRequest(
+        cluster="render",
+        task_definition="frame:42",
+        overrides=TaskOverride.for_container("main", environment={"SCENE": "7"}),
+        started_by="airflow",
+        launch_type="FARGATE",
+        platform_version="LATEST",
+        group="nightly",
+        network_configuration=NetworkConfiguration.from_dict(network),
+        tags=[Tag(key="team", value="fx")],
+        propagate_tags="TASK_DEFINITION",
+    )
+    assert RunTaskRequest.from_dict(arguments) == request
+    assert request.to_dict() == arguments
 
 
 @pytest.mark.parametrize("moment", [datetime(2026, 11, 25, tzinfo=UTC), 1795564800, "2026-11-25T00:00:00Z"])
