@@ -195,7 +195,7 @@ async def cancelled_unanswered(
     method: str, first: str, second: str = "", *, latency_from: float = 0.4
 ) -> tuple[float, BaseException, StartCancelled]:
     """Cancel a run while ECS answers nothing; return how long that took, what was raised, and its StartCancelled."""
-    async with engine_client(latency=0.01) as world:
+    async with engine_client(latency=0.01 if latency_from else 30.0) as world:
         asyncio.get_running_loop().call_later(latency_from, setattr, world.transport, "latency", 30.0)
         return await cancelled_twice(lambda options: METHODS[method](world, options), first, second)
 
