@@ -111,9 +111,14 @@ async def measured(library: Any, side: str, url: str, collected: bool) -> dict[s
     return {"first client": opening, "first call": first, "second client": again}
 
 
-def figures(side: str, url: str, collected: bool) -> dict[str, float]:
-    """Return the figures in ms, by what and which: the whole is the import, the first client and its first call."""
+def figures(side: str, url: str, collected: bool, before: str) -> dict[str, float]:
+    """Return the figures in ms, by what and which: the whole is the import, the first client and its first call.
+
+    The modules `before`, separated by spaces, are imported first, and not measured.
+    """
     importing, (module, name) = Durations(), IMPORTS[side]
+    for each in before.split():
+        import_module(each)
     with timed(importing):
         library = import_module(module)
         getattr(library, name)  # aioecs imports its names when the first of them is needed
@@ -129,6 +134,6 @@ def figures(side: str, url: str, collected: bool) -> dict[str, float]:
     return found | {f"stall, {what}": block.stall for what, block in blocks.items()}
 
 
-def print_figures(side: str, url: str, collected: bool) -> None:
+def print_figures(side: str, url: str, collected: bool, before: str = "") -> None:
     """Print the figures in ms as JSON; with `collected`, garbage is collected before each measurement."""
-    print(json.dumps(figures(side, url, collected)))
+    print(json.dumps(figures(side, url, collected, before)))

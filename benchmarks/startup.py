@@ -3,12 +3,12 @@
     python -m benchmarks.startup [--quick]
 
 aioecs and raw aiobotocore alternate, each in a new process, whose figures `benchmarks.first_client` describes. aioecs
-imports aiobotocore while its first client opens, so the two are compared from the import on: both import it then. Times
-are CPU and wall times of the whole process; on a busy machine only the CPU times can be compared. The loop's stall is
-the longest delay of a task that wakes every millisecond, and its CPU time what the process spent in it. Garbage is
-collected before each measurement; the stall of the first client without that, where loading causes a full collection,
-is reported separately. Memory is tracemalloc's peak of 500 calls that are all in flight before the first is answered,
-on open connections.
+imports aiobotocore while its first client opens, so the two are compared from the import on, where both import it, and
+by their opening alone where both have imported it before. Times are CPU and wall times of the whole process; on a busy
+machine only the CPU times can be compared. The loop's stall is the longest delay of a task that wakes every
+millisecond, and its CPU time what the process spent in it. Garbage is collected before each measurement; the stall of
+the first client without that, where loading causes a full collection, is reported separately. Memory is tracemalloc's
+peak of 500 calls that are all in flight before the first is answered, on open connections.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from benchmarks.harness import Figures, bound, in_new_process, keep_to_one_core,
 from benchmarks.minimal_server import Endpoint, listening
 
 ROUNDS, BURSTS, BURST, HELD_CALLS = 15, 7, 1_000, 500
-_FIRST = "from benchmarks.first_client import print_figures; print_figures({!r}, {!r}, {})"
+BEFORE = "aiobotocore.session"
+_FIRST = "from benchmarks.first_client import print_figures; print_figures({!r}, {!r}, {}, {!r})"
 
 
 @attrs.frozen
@@ -56,14 +57,24 @@ SIDES = {
 
 
 def opened(side: str, endpoint: Endpoint, compiled: str) -> dict[str, float]:
-    """Measure the first client and call of a process; the stall also in another process that collects no garbage."""
+    """Measure the first client and call of a process.
+
+    The stall is measured in another process too, which collects no garbage; and the opening of aioecs's first client in
+    one that has imported aiobotocore before, as aiobotocore's own program has.
+    """
     found, uncollected = first(side, endpoint, compiled, True), first(side, endpoint, compiled, False)
-    return found | {"stall, first client, without collecting before": uncollected["stall, first client"]}
+    imported = first(side, endpoint, compiled, True, BEFORE) if side == OURS else found
+    return found | {
+        "stall, first client, without collecting before": uncollected["stall, first client"],
+        "first client, aiobotocore imported before, cpu": imported["first client, cpu"],
+        "first client, aiobotocore imported before, wall": imported["first client, wall"],
+    }
 
 
-def first(side: str, endpoint: Endpoint, compiled: str, collected: bool) -> dict[str, float]:
-    """Run `benchmarks.first_client` in a new process."""
-    found: dict[str, float] = json.loads(run(compiled, "-c", _FIRST.format(side, endpoint.url, collected)))
+def first(side: str, endpoint: Endpoint, compiled: str, collected: bool, before: str = "") -> dict[str, float]:
+    """Run `benchmarks.first_client` in a new process, which imports the modules `before` without measuring that."""
+    command = _FIRST.format(side, endpoint.url, collected, before)
+    found: dict[str, float] = json.loads(run(compiled, "-c", command))
     return found
 
 
@@ -150,6 +161,11 @@ def bounds(seen: dict[str, dict[str, list[float]]]) -> list[Figures]:
         bound(
             "CPU to the first task, import included, over aiobotocore's",
             over("import, first client and call, cpu"),
+            most=2,
+        ),
+        bound(
+            "CPU to open the first client with aiobotocore imported before, over aiobotocore's",
+            over("first client, aiobotocore imported before, cpu"),
             most=2,
         ),
         bound("stall of the first client and call, ms", stall, most=10),
