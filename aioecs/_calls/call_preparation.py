@@ -123,18 +123,19 @@ class Preparer:
         """
         if request.client_token is not None:
             return request, request.client_token, False
-        if request.started_by is None:
-            return request.replace(started_by=token, client_token=token), token, True
-        marked, _, adopts = self._with_token(request, token)
-        return marked.replace(client_token=token), token, adopts
+        sent_as, _, adopts = self._with_token(request, token, client_token=token)
+        return sent_as, token, adopts
 
-    def _with_token(self, request: Asked, token: str) -> tuple[Asked, str, bool]:
-        """Return the request as it is sent, its token, and whether every task that bears the token is this client's."""
+    def _with_token(self, request: Asked, token: str, **more: str) -> tuple[Asked, str, bool]:
+        """Return the request as it is sent, its token, and whether every task that bears the token is this client's.
+
+        The members `more` are set too: a copy of the request is made once.
+        """
         if request.started_by is None:
-            return request.replace(started_by=token), token, True
+            return request.replace(started_by=token, **more), token, True
         if not self.tag_tokens:
-            return request, request.started_by, False
-        return request.replace(tags=(*(request.tags or ()), Tag(key=TAG, value=token))), token, True
+            return request.replace(**more) if more else request, request.started_by, False
+        return request.replace(tags=(*(request.tags or ()), Tag(key=TAG, value=token)), **more), token, True
 
     def reconciler(self, cluster: str | None) -> Reconciler:
         """Return the reconciler of a cluster."""
