@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
+from aioecs._logic.tasks.read_errors import is_permanent
 from aioecs._logic.tasks.task_result import task_result
 from aioecs._model.shapes.definition.task_definition import DescribeTaskDefinitionRequest, TaskDefinition
 from aioecs._model.shapes.task import Task
@@ -15,7 +16,7 @@ from aioecs._model.task_result import TaskResult
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASK_DEFINITION
-from aioecs.errors import AccessDeniedException, ConfigurationError, ECSError, ECSServiceError
+from aioecs.errors import AccessDeniedException, ECSError
 
 CACHED = 1_000
 """Revisions that are kept; the least recently used one is dropped first."""
@@ -60,7 +61,7 @@ class TaskDefinitions:
         except ECSError as error:
             text = "task definition %s can't be read, so its tasks are judged without it: %s"
             self._core.warn_once(f"task definition {_about(error, arn)}", text, arn, error)
-            if _is_permanent(error):
+            if is_permanent(error):
                 self._keep(arn, None)
             return None
         found = answer.task_definition
@@ -77,10 +78,3 @@ class TaskDefinitions:
 def _about(error: ECSError, arn: str) -> str:
     """Name what a warning is about: permissions are the same for all revisions."""
     return type(error).__name__ if isinstance(error, AccessDeniedException) else arn
-
-
-def _is_permanent(error: ECSError) -> bool:
-    """Return whether another read would fail with this error again."""
-    if isinstance(error, ConfigurationError):
-        return True
-    return isinstance(error, ECSServiceError) and error.rejected and not error.throttled

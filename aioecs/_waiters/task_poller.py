@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 
 from aioecs._logic.tasks.poll_schedule import SLACK, Entry, PollRequest, PollSchedule
+from aioecs._logic.tasks.read_errors import is_permanent
 from aioecs._logic.tasks.task_address import Address, Key
 from aioecs._logic.tasks.task_progress import Observation
 from aioecs._model.arn import short
@@ -24,7 +25,7 @@ from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASKS
 from aioecs._waiters.task_definitions import TaskDefinitions
 from aioecs._waiters.waiter import Waiter
-from aioecs.errors import ClientStateError, ConfigurationError, ECSError, ECSServiceError
+from aioecs.errors import ClientStateError, ECSError, ECSServiceError
 
 MAY_CONCERN_ONE = ("InvalidParameterException", "ClientException", "ValidationException")
 """Codes of errors that one name in the request may have caused."""
@@ -195,7 +196,7 @@ class TaskPoller:
 
     async def _take_error(self, cluster: str, entries: tuple[Entry, ...], began: float, error: ECSError) -> None:
         """Handle a failed request: a temporary error is retried, a permanent one ends the waits for its tasks."""
-        if not _is_permanent(error):
+        if not is_permanent(error):
             if self._last_error is None:
                 text = "DescribeTasks of %d awaited tasks failed, and is retried: %s"
                 log.warning(text, len(entries), error, extra=_fields(cluster, entries, error))
@@ -221,13 +222,6 @@ def _account_of(arn: str) -> str:
     """Return the account in an ARN, an empty string where there is none."""
     parts = arn.split(":")
     return parts[4] if len(parts) > 5 else ""
-
-
-def _is_permanent(error: ECSError) -> bool:
-    """Return whether another request would fail with this error again."""
-    return isinstance(error, ConfigurationError) or (
-        isinstance(error, ECSServiceError) and error.rejected and not error.throttled
-    )
 
 
 def _may_concern_one(error: ECSError) -> bool:
