@@ -27,6 +27,14 @@ def shared_data_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Access, "_session", session)
 
 
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have some credentials, and a Region."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
 @pytest.fixture(autouse=True)
 def log_level() -> Iterator[None]:
     """Restore the level of aioecs's logger, which commands that run in this process set."""

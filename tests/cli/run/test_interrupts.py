@@ -34,12 +34,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
-def short_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_clocks(monkeypatch: pytest.MonkeyPatch, credentials: None) -> None:
     """Have credentials, and a client that gives up soon."""
     monkeypatch.setattr(Access, "timeouts", aioecs.Timeouts(call=1, attempt=0.5, consistency=0, settle=1, drain=0.5))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
 @pytest.fixture

@@ -25,11 +25,8 @@ from aioecs.types import CallBegun, CallSettled
 
 
 @pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeouts(monkeypatch: pytest.MonkeyPatch, credentials: None) -> None:
     """Have credentials, and a client that gives up soon."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(Access, "timeouts", aioecs.Timeouts(settle=0.5, drain=0.5))
 
 

@@ -30,11 +30,8 @@ EXPECTED = {"good": (True, 0), "bad": (False, 3), "side": (False, 3), "both": (F
 
 
 @pytest.fixture
-async def local(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalECS]:
+async def local(credentials: None) -> AsyncIterator[LocalECS]:
     """Serve an ECS with a family for each way to end."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     async with LocalECS(running_seconds=0.1, exit_code={"bad": 3, "side": 3, "both": 3}) as local:
         for family, containers in FAMILIES.items():
             fails = "CannotPullContainerError: no such image" if family == "broken" else None

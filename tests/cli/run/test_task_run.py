@@ -24,12 +24,9 @@ from aioecs.testing import Fault, LocalECS
 
 
 @pytest.fixture(autouse=True)
-def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_grace(monkeypatch: pytest.MonkeyPatch, credentials: None) -> None:
     """Have credentials, and don't wait long for lines after the end of a task."""
     monkeypatch.setattr("aioecs._client.log_poller.GRACE", 0.1)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
 @pytest.fixture

@@ -29,12 +29,7 @@ REFUSED, STARTED, STOPPED = (outcome.value for outcome in (Outcome.REFUSED, Outc
 MISSING = "0123456789abcdef0123456789abcdef"
 
 
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have some credentials, and a Region."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+pytestmark = pytest.mark.usefixtures("credentials")
 
 
 def start_options(local: LocalECS, **options: Any) -> StartOptions:
