@@ -20,10 +20,11 @@ from aioecs._logic.sending.rate_limiter import FixedRate
 from aioecs._logic.tasks.log_cursor import GRACE, LogCursor
 from aioecs._logic.tasks.log_source import LogSource
 from aioecs._logic.tasks.log_window import OVERLAP, LogWindow, time_of
+from aioecs._logic.tasks.read_errors import is_permanent
 from aioecs._model.log_line import LogLine
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.shared_limiter import SharedLimiter
-from aioecs.errors import AccessDeniedException, ClientStateError, ConfigurationError, ECSError, ECSServiceError
+from aioecs.errors import AccessDeniedException, ClientStateError, ECSError, ECSServiceError
 
 if TYPE_CHECKING:
     from aioecs._transport.botocore.log_events import LogPage
@@ -242,8 +243,7 @@ class LogPoller:
     async def _back_off(self, source: LogSource, error: ECSError, failures: int) -> None:
         """Wait before the next try, or raise what another try would meet again."""
         throttled = isinstance(error, ECSServiceError) and error.throttled
-        settings = isinstance(error, (ConfigurationError, ClientStateError))
-        permanent = settings or (isinstance(error, ECSServiceError) and error.rejected)
+        permanent = isinstance(error, ClientStateError) or is_permanent(error)
         if not throttled and (permanent or failures >= MAX_FAILURES):
             raise error
         if not throttled:
