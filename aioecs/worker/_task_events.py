@@ -136,12 +136,12 @@ class TaskEvents:
             raise ClientStateError("these TaskEvents run already: make another one, or raise `concurrency`")
         shutdown = self._shutdown = Shutdown(self._drain)
         self._counts = TaskEventStatistics()
-        work = asyncio.get_running_loop().create_task(self._serve(shutdown), name="aioecs task events")
         try:
             with (
                 sigterm(lambda: shutdown.request("SIGTERM")),
                 CancellationMonitor.here().watch(cancel_scope, lambda: shutdown.request("cancelled")),
             ):
+                work = asyncio.get_running_loop().create_task(self._serve(shutdown), name="aioecs task events")
                 await wait_for_end("the receiver of task events", work, shutdown.request)
         finally:
             self._shutdown = None

@@ -154,12 +154,12 @@ class Worker:
             raise ClientStateError("this worker runs already: make another one, or raise `concurrency`")
         run = self._run = WorkerRun(self._settings)
         self._running = True
-        work = asyncio.get_running_loop().create_task(run.work(), name="aioecs worker")
         try:
             with (
                 sigterm(lambda: run.end("SIGTERM")),
                 CancellationMonitor.here().watch(cancel_scope, lambda: run.end(reason_of(cancel_scope) or "cancelled")),
             ):
+                work = asyncio.get_running_loop().create_task(run.work(), name="aioecs worker")
                 await wait_for_end("the worker", work, run.end)
         finally:
             self._running = False
