@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -136,4 +136,34 @@ class Transport(Protocol):
         It raises nothing but CancelledError. `sent_marker` then says whether ECS may have seen the request, and holds
         the outcome if the answer arrived together with the cancel.
         """
+        ...
+
+
+@attrs.frozen(eq=False)
+class Unfinished:
+    """The answer of an attempt that goes on: `finish()` is awaited for its outcome, as `Transport.attempt` is."""
+
+    finish: Callable[[], Awaitable[Attempt[Any]]]
+
+
+class AttemptInFlight(Protocol):
+    """An attempt whose request is sent and whose answer is awaited."""
+
+    def cut(self) -> None:
+        """Close its connection; its end is not reported any more."""
+        ...
+
+
+Ended = Callable[[Attempt[Any] | Unfinished], object]
+"""Receives the outcome of an attempt in flight, once, in a later step of the loop than that which sent it."""
+
+
+@runtime_checkable
+class ImmediateTransport(Protocol):
+    """A transport that can send a request within one step of the loop, so that the attempt needs no task."""
+
+    def begin(
+        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
+    ) -> AttemptInFlight | None:
+        """Send the request now, and report its outcome to `ended`; None if that takes a wait: nothing was sent then."""
         ...

@@ -48,7 +48,8 @@ class ConnectionPool:
         self._port = port
         self._tls = tls
         self._connect_timeout = connect
-        self._answer_timeout = answer
+        self.answer_timeout = answer
+        """Seconds in which an answer must be complete."""
         self._max_idle = idle
         self._now = clock
         self._deadlines = Deadlines(asyncio.get_running_loop())
@@ -78,12 +79,9 @@ class ConnectionPool:
         Raises:
             OSError: a connection could not be opened, or it broke; a TimeoutError if a timeout expired.
         """
-        connection = self._take_idle() or await self._open_new()
-        answer = await connection.exchange(request, sent_marker, self._answer_timeout, on_late_answer)
-        if is_trusted(answer) and connection.reusable:
-            self._release(connection)
-        else:
-            connection.abort()
+        connection = self.take_idle() or await self._open_new()
+        answer = await connection.exchange(request, sent_marker, self.answer_timeout, on_late_answer)
+        self.give_back(connection, trusted=is_trusted(answer))
         return answer
 
     async def close(self) -> None:
@@ -100,8 +98,8 @@ class ConnectionPool:
 
     # ---------------------------------------------------------------------------------------------- idle connections
 
-    def _take_idle(self) -> Connection | None:
-        """Return the connection that was used last; close those that are stale or hold unsolicited data.
+    def take_idle(self) -> Connection | None:
+        """Return the idle connection that was used last; close those that are stale or hold unsolicited data.
 
         The socket itself is checked: data that arrived while the loop was busy would be read as the next answer.
         """
@@ -114,7 +112,11 @@ class ConnectionPool:
             connection.abort()
         return None
 
-    def _release(self, connection: Connection) -> None:
+    def give_back(self, connection: Connection, *, trusted: bool) -> None:
+        """Take back a connection whose exchange has ended; close it if it, or its last answer, can't be trusted."""
+        if not trusted or not connection.reusable:
+            connection.abort()
+            return
         connection.idle_since = self._now()
         self._idle.append(connection)
         if self._cleanup_timer is None:

@@ -247,13 +247,13 @@ async def test_a_cancel() -> None:
 
 async def test_an_answer_together_with_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cancel is raised, and the answer is passed to `on_late_answer`."""
-    whole = Connection._complete
+    whole = Connection._deliver
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
         task.cancel()
 
-    monkeypatch.setattr(Connection, "_complete", and_a_cancel)
+    monkeypatch.setattr(Connection, "_deliver", and_a_cancel)
     received: list[bytes] = []
     async with RawServer(answering(LENGTH)) as server, connection_to(server) as (connection, ended):
         task = asyncio.ensure_future(

@@ -161,7 +161,7 @@ async def test_configurations_that_need_the_botocore_transport(monkeypatch: pyte
 
 async def test_a_cancel_together_with_the_answer(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ARNs that arrived are in the marker, and the cancel is raised."""
-    whole = Connection._complete
+    whole = Connection._deliver
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
@@ -170,7 +170,7 @@ async def test_a_cancel_together_with_the_answer(local: LocalECS, monkeypatch: p
     sent_marker = SentMarker()
     request = REQUEST.replace(container_instances=local.instance_arns[:1])
     async with transport_to(local.endpoint_url) as transport:
-        monkeypatch.setattr(Connection, "_complete", and_a_cancel)
+        monkeypatch.setattr(Connection, "_deliver", and_a_cancel)
         task = asyncio.ensure_future(transport.attempt(START_TASK, request, sent_marker))
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -182,7 +182,7 @@ async def test_a_cancel_together_with_the_answer(local: LocalECS, monkeypatch: p
 @pytest.mark.parametrize("body", ["<html>", "[" * 100_000, '{"tasks":' * 100_000])
 async def test_a_cancel_together_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     """A response that can't be ECS's, arriving with the cancel, proves nothing."""
-    whole = Connection._complete
+    whole = Connection._deliver
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
@@ -194,7 +194,7 @@ async def test_a_cancel_together_with_no_answer_of_ecs(monkeypatch: pytest.Monke
 
     sent_marker = SentMarker()
     async with RawServer(page) as server, transport_to(server.url) as transport:
-        monkeypatch.setattr(Connection, "_complete", and_a_cancel)
+        monkeypatch.setattr(Connection, "_deliver", and_a_cancel)
         task = asyncio.ensure_future(transport.attempt(START_TASK, REQUEST, sent_marker))
         with pytest.raises(asyncio.CancelledError):
             await task
