@@ -23,7 +23,7 @@ from aioecs._runtime.background_tasks import Taskless
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import CallEvents
-from aioecs._transport.transport import NEVER_SENT, AttemptInFlight, SentMarker, Unfinished
+from aioecs._transport.transport import NEVER_SENT, AttemptInFlight, Begin, SentMarker, Unfinished
 
 
 class RequestSender(Taskless, ABC):
@@ -62,7 +62,8 @@ class RequestSender(Taskless, ABC):
     def _send_at_once(self) -> bool:
         """Send the request in this step of the loop; return False if that takes a wait: nothing was sent then."""
         core = self.core
-        if core.immediate is None:
+        begin: Begin | None = getattr(core.transport, "begin", None)
+        if begin is None:
             return False
         if self._permit is None:
             self._permit = core.start_limiter.try_acquire()
@@ -72,7 +73,7 @@ class RequestSender(Taskless, ABC):
         marker = self._sent_marker = SentMarker(may_send=self.may_send)
         instances = self.record.freeze()
         operation, request = wire_request(self._sent_as, instances)
-        self._in_flight = core.immediate.begin(operation, request, marker, self._ended)
+        self._in_flight = begin(operation, request, marker, self._ended)
         if self._in_flight is None:
             core.concurrency.release()
             self._permit, self._held = self._held, None

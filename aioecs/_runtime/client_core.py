@@ -29,7 +29,7 @@ from aioecs._runtime.log_fields import fields_of_starts
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs._runtime.shared_limiter import SharedLimiter
 from aioecs._transport.deadlines import Deadlines
-from aioecs._transport.transport import STOP_TASK, ImmediateTransport, Operation, SentMarker, Transport
+from aioecs._transport.transport import STOP_TASK, Operation, SentMarker, Transport
 from aioecs.errors import AccessDeniedException, ECSError
 
 R = TypeVar("R", bound=Shape)
@@ -77,10 +77,6 @@ class Core:
     """When the clocks of the calls end."""
     admission: AdmissionGate = attrs.Factory(AdmissionGate.here)
     """Queues callers if too many arrive at once."""
-    immediate: ImmediateTransport | None = attrs.field(
-        init=False, default=attrs.Factory(lambda core: _immediate(core.transport), takes_self=True)
-    )
-    """The transport, if it can send within one step of the loop."""
     settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
     """What cancelled callers still wait for."""
     jitter: Callable[[], float] = random.random
@@ -170,10 +166,6 @@ class Core:
         if about not in self.warned:
             self.warned.add(about)
             log.warning(text, *args, extra=fields)
-
-
-def _immediate(transport: Transport) -> ImmediateTransport | None:
-    return transport if isinstance(transport, ImmediateTransport) else None
 
 
 def _stop_fields(cluster: str | None, task: Task, token: str, error: ECSError) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -156,14 +156,8 @@ class AttemptInFlight(Protocol):
 
 Ended = Callable[[Attempt[Any] | Unfinished], object]
 """Receives the outcome of an attempt in flight, once, in a later step of the loop than that which sent it."""
+Begin = Callable[[Operation[Any], Shape, SentMarker, Ended], AttemptInFlight | None]
+"""Sends a request within this step of the loop, so that the attempt needs no task; its outcome goes to `Ended`.
 
-
-@runtime_checkable
-class ImmediateTransport(Protocol):
-    """A transport that can send a request within one step of the loop, so that the attempt needs no task."""
-
-    def begin(
-        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
-    ) -> AttemptInFlight | None:
-        """Send the request now, and report its outcome to `ended`; None if that takes a wait: nothing was sent then."""
-        ...
+It returns None if that takes a wait: nothing was sent then. A transport that can do this has it as its method `begin`.
+"""

@@ -59,14 +59,23 @@ class _LimitExceeded(Exception):
     """An answer exceeds a limit on its size."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection, and the exchange in progress on it."""
 
     def __init__(
-        self, raw_socket: socket.socket, deadlines: Deadlines, on_closed: Callable[[Connection], object]
+        self,
+        raw_socket: socket.socket,
+        deadlines: Deadlines,
+        buffer: memoryview,
+        on_closed: Callable[[Connection], object],
     ) -> None:
-        """Take the connected socket and the deadlines of its loop; `on_closed` is called when the connection ends."""
+        """Take the connected socket, the deadlines of its loop, and a buffer for what arrives.
+
+        The connections of a loop may share the buffer: what is in it is parsed in the step that has received it.
+        `on_closed` is called when the connection ends.
+        """
         self._socket = raw_socket
+        self._buffer = buffer
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
         self._on_closed = on_closed
@@ -168,7 +177,7 @@ class Connection(asyncio.Protocol):
     def _time_out(self) -> None:
         self._fail(TimeoutError(f"no answer within {self._timeout:g} s"))
 
-    # -------------------------------------------------------------------------------------------- asyncio.Protocol
+    # ----------------------------------------------------------------------------------- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and let TCP keepalive find a peer that vanished."""
@@ -177,14 +186,18 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._unusable = False
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _: int, /) -> memoryview:
+        """Return where data is received."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Parse what has arrived; close the connection if it is unsolicited or no HTTP."""
         if self._ended is None:
             self.abort()  # unsolicited
             return
         try:
-            self._received += len(data)
-            self._parser.feed_data(data)
+            self._received += nbytes
+            self._parser.feed_data(self._buffer[:nbytes])
             self._bound_framing()
         except _LimitExceeded as error:
             self._fail(_connection_error("the answer is larger than any of ECS's", error))

@@ -24,6 +24,9 @@ _DNS_TTL = 10.0
 _STAGGER = 0.25
 """Seconds after which the next address is tried in parallel to a slow one. [RFC 8305, 5]"""
 
+_BUFFER_SIZE = 64 * 2**10
+"""Bytes that are received at a time; ten started tasks are described in 15,000 or so."""
+
 
 def _trust_any(_: Response) -> bool:
     return True
@@ -53,6 +56,7 @@ class ConnectionPool:
         self._max_idle = idle
         self._now = clock
         self._deadlines = Deadlines(asyncio.get_running_loop())
+        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
         self._none_open = asyncio.Event()
@@ -167,7 +171,7 @@ class ConnectionPool:
         raw_socket = await aiohappyeyeballs.start_connection(
             await self._resolve(), loop=loop, happy_eyeballs_delay=_STAGGER, interleave=1
         )
-        connection = Connection(raw_socket, self._deadlines, self._on_closed)
+        connection = Connection(raw_socket, self._deadlines, self._buffer, self._on_closed)
         self._open.add(connection)
         try:
             await loop.create_connection(
