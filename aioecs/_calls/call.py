@@ -1,8 +1,8 @@
-"""Carries out one StartTask or RunTask: a background task that does what the state machine says.
+"""Carries out one StartTask or RunTask as the state machine says: an action at a time, whose result goes to it.
 
-The client owns the task, so it outlives its callers. It does one action at a time and gives the result to the state
-machine. An input from outside (a withdrawal, the end of the clock) cuts short what can be cut without losing
-anything: a backoff, a lookup, and a send of which no byte of the body has been written.
+The client owns the call, so it outlives its callers. Its first send may need no task (see `request_sender`); every
+other action is carried out in a background task. An input from outside (a withdrawal, the end of the clock) cuts short
+what can be cut without losing anything: a backoff, a lookup, and a send of which no byte of the body has been written.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ class Call(RequestSender):
     def begin(self, permit: float | None = None, callers: tuple[Context, ...] = ()) -> None:
         """Begin the call; `permit` is the rate limiter's for its first send, if it has one.
 
-        The request is sent here if nothing has to be awaited for that, else in a background task. `callers` are the
-        contexts of the other callers that share the call.
+        `callers` are the contexts of the other callers that share the call.
         """
         self._permit = permit
         if self.core.emit is not None:
@@ -136,9 +135,9 @@ class Call(RequestSender):
         self.ended, self.record.over, self._first_action = False, False, action
         self._task = self.core.background_tasks.own(self._run(action), _NAME, ended=self._ended_before_start)
 
-    def _await_rest(self) -> None:
-        action, self._action = self._action, None
-        self._begin_task(action if action is not None else FINISH)
+    def _finish_in_task(self) -> None:
+        action, self._action = self._action or FINISH, None
+        self._begin_task(action)
 
     def _attempt_ended(self, what: Attempt[Any]) -> None:
         """Go on after an attempt that no task awaited: end the call, or begin a task for what is left to do."""
@@ -249,7 +248,7 @@ class Call(RequestSender):
 
     async def _carry_out(self, action: Send | BackOff | LookUp | Stop) -> CallInput | None:
         """Do the action, and return its result; None if it was cut short and nothing is lost by that."""
-        if self._rest is None:
+        if self._remaining is None:
             self._sent_marker = SentMarker(may_send=self.may_send)
             if self._inputs:
                 return self._result_if_cut(action)
@@ -286,9 +285,9 @@ class Call(RequestSender):
                 return
 
     def _cancel_lookup(self) -> None:
-        if self._lookup is not None:
-            self._lookup.cancel()
-            self._lookup = None
+        lookup, self._lookup = self._lookup, None
+        if lookup is not None:
+            lookup.cancel()
 
     def _goes_on_after(self, cancelled: asyncio.CancelledError) -> bool:
         """Return whether the task goes on after a cancel: our own cut, or the first cancel by the end of the loop.

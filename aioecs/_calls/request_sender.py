@@ -46,16 +46,16 @@ class RequestSender(Taskless, ABC):
         """The permit of that attempt, which holds a concurrency slot too."""
         self._context: Context | None = None
         """The context of the caller, in which the answer of that attempt is handled."""
-        self._rest: Callable[[], Awaitable[Attempt[Any]]] | None = None
-        """What is left of that attempt, where its end has to be awaited after all."""
+        self._remaining: Callable[[], Awaitable[Attempt[Any]]] | None = None
+        """What finishes that attempt, where its end has to be awaited after all."""
 
     @abstractmethod
     def _attempt_ended(self, what: Attempt[Any]) -> None:
         """Handle the outcome of an attempt that no task awaits."""
 
     @abstractmethod
-    def _await_rest(self) -> None:
-        """Begin a task that sends, and so awaits the rest of the attempt."""
+    def _finish_in_task(self) -> None:
+        """Begin a task that sends: it awaits what finishes the attempt."""
 
     # ----------------------------------------------------------------------------------------------- without a task
 
@@ -92,13 +92,13 @@ class RequestSender(Taskless, ABC):
         self.core.background_tasks.remove_taskless(self)
         self._in_flight = None
         if isinstance(what, Unfinished):
-            self._rest = what.finish
-            self._await_rest()
+            self._remaining = what.finish
+            self._finish_in_task()
             return
         self._release(what)
         if _is_incomplete(what):
-            self._rest = partial(self._completed, what)
-            self._await_rest()
+            self._remaining = partial(self._completed, what)
+            self._finish_in_task()
         else:
             self._attempt_ended(what)
 
@@ -114,9 +114,9 @@ class RequestSender(Taskless, ABC):
         """Send the request once it has a permit and a concurrency slot; starts withdrawn until then are not in it."""
         what: Attempt[Any] | None = None
         try:
-            if self._rest is not None:
-                rest, self._rest = self._rest, None
-                what = await rest()
+            if self._remaining is not None:
+                finish, self._remaining = self._remaining, None
+                what = await finish()
                 return what
             await self._wait_for_turn()
             instances = self.record.freeze()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -100,6 +101,25 @@ class BackgroundTasks:
             each.cancel()
         for task in tuple(self._tasks):
             task.cancel()
+
+
+class TaskGroup(asyncio.TaskGroup):
+    """A task group that raises a KeyboardInterrupt of a child no second time.
+
+    The step of the child has raised it already, to the caller of the event loop. Raised again while the loop cancels
+    its tasks, it would end that before the others have said what they know.
+    """
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait for the tasks; raise a CancelledError in place of a child's KeyboardInterrupt or SystemExit."""
+        try:
+            await super().__aexit__(kind, error, traceback)
+        except (KeyboardInterrupt, SystemExit) as raised:
+            if raised is error:
+                raise
+            raise asyncio.CancelledError from raised
 
 
 def log_failure(name: str, error: Exception) -> None:

@@ -26,7 +26,8 @@ from aioecs.errors import (
 )
 
 E = TypeVar("E", bound=ECSError)
-UNKNOWN, NOT_SENT, REFUSED = Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REFUSED  # in Python 3.11 reading a member of an Enum is a function call
+# In Python 3.11 reading a member of an Enum is a function call.
+UNKNOWN, NOT_SENT, REFUSED = Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REFUSED
 
 
 def result_of(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
