@@ -139,6 +139,7 @@ class Lease:
         try:
             self._portal.start_task_soon(loop_call.run)
         except RuntimeError as error:
+            loop_call.loop = None
             raise ClientStateError(f"the client was closed meanwhile: {error}") from error
 
     def release(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 import aioecs
 from aioecs import ClientStateError, Timeouts
 from aioecs._blocking import Drawn, Lease, LoopCall, like, nothing_sent, refuse_to_block_a_loop
-from aioecs._interrupts import withdrawn
+from aioecs._interrupts import attach_outcome
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,27 +98,30 @@ class BackgroundClient:
         """The clocks it was made with."""
         return self._client.timeouts
 
-    def _loop_call(self, call: Callable[[], Awaitable[T]]) -> LoopCall[T]:
+    def _once_open(self, call: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+        """Return the call, which waits until the client is open."""
+
         async def once_open() -> T:
             await self._ready()
             return await call()
 
-        return LoopCall(once_open)
+        return once_open
 
     def _done(self, call: Callable[[], Awaitable[T]], drawn: Drawn[Any] | None = None) -> T:
         """Make a call on the loop, and wait for it here."""
         refuse_to_block_a_loop()
-        return self._wait(self._loop_call(call), drawn=drawn)
+        return self._wait(LoopCall(self._once_open(call)), drawn=drawn)
 
     def _wait(self, loop_call: LoopCall[T], lease: Lease | None = None, drawn: Drawn[Any] | None = None) -> T:
-        """Wait for its result; a Ctrl-C withdraws it, and waits for its outcome."""
+        """Wait for its result; an interrupt withdraws it, and waits for its outcome."""
         try:
             (lease or self._open()).send(loop_call)
             if drawn is not None:
                 drawn.serve(loop_call)
             return loop_call.result()
-        except KeyboardInterrupt as interrupt:
-            raise interrupt from withdrawn(loop_call)
+        except BaseException as error:
+            attach_outcome(error, loop_call)
+            raise
 
     def _each(self, iterated: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Iterate in this thread over what comes on the loop."""
@@ -129,7 +132,7 @@ class BackgroundClient:
             async for item in iterated():
                 items.put(item)
 
-        loop_call = self._loop_call(iterate)
+        loop_call = LoopCall(self._once_open(iterate))
         loop_call.add_done_callback(lambda _: items.put(None))
         try:
             self._open().send(loop_call)
