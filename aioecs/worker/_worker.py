@@ -140,7 +140,8 @@ class Worker:
 
         Then it receives no more, begins no start, waits for the outcome of those that were sent, `drain` seconds at
         most, and returns the other messages at once: `left` has their ids. It ends within `drain` and a second. A
-        second SIGTERM or cancel ends the draining. SIGTERM is handled only if no other handler is set for it.
+        second SIGTERM or cancel ends the draining. SIGTERM ends all workers of the loop; it is handled only if no other
+        handler is set for it.
 
         Raises:
             ConfigurationError: there is no such queue, or the clock is off by more than half of `skew`.
