@@ -9,14 +9,14 @@ from aiobotocore.session import AioSession
 
 from aioecs import Client, Delivery
 from aioecs._batch.placement.placement_context import options_of
-from aioecs._model.options import choice
+from aioecs._model.options import choice, of_kind
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, reason_of
 from aioecs.errors import ClientStateError
 from aioecs.worker._jobs.job import Key, ToRequest
 from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, make_lease
 from aioecs.worker._ledgers.ledger import Ledger
-from aioecs.worker._settings import Until, WorkerSettings, message_id, seconds, whole
+from aioecs.worker._settings import Until, WorkerSettings, function, message_id, seconds, text, usable_ledger, whole
 from aioecs.worker._shutdown import wait_for_end
 from aioecs.worker._signals import sigterm
 from aioecs.worker._sqs.queue import LONG_POLL
@@ -108,11 +108,11 @@ class Worker:
         session: AioSession | None = None,
     ) -> None:
         self._settings = WorkerSettings(
-            client=client,
-            url=queue_url,
-            to_request=to_request,
-            key=key,
-            ledger=ledger,
+            client=of_kind(client, Client, "client"),
+            url=text(queue_url, "queue_url"),
+            to_request=function(to_request, "to_request"),
+            key=function(key, "key"),
+            ledger=usable_ledger(ledger),
             concurrency=whole(concurrency, "concurrency", 1, 100_000),
             visibility=whole(visibility, "visibility", 3, int(LONGEST_INVISIBLE)),
             drain=seconds(drain, "drain"),
@@ -123,10 +123,10 @@ class Worker:
                 instances,
                 seconds(wait_for_capacity, "wait_for_capacity"),
             ),
-            delivery=delivery,
+            delivery=choice(delivery, Delivery, "delivery"),
             until=choice(until, Until, "until"),
             retry_failed=whole(retry_failed, "retry_failed", 0, 100),
-            container=container,
+            container=None if container is None else text(container, "container"),
             long_poll=whole(long_poll, "long_poll", 0, LONG_POLL),
             endpoint_url=sqs_endpoint_url,
             region_name=region_name,

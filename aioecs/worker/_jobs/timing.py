@@ -37,18 +37,17 @@ class Lease:
         return until - self.guard
 
 
-def make_lease(attempt: float, consistency: float, skew: float, length: float | None) -> Lease:
-    """Return the lease for a client's `timeouts.attempt` and `timeouts.consistency`.
+def make_lease(attempt: float, consistency: float, skew: float, given: object) -> Lease:
+    """Return the lease for a client's `timeouts.attempt` and `timeouts.consistency`, of the given length if any.
 
     Raises:
-        InvalidRequest: it is no longer than the guard.
+        InvalidRequest: it is no longer than the guard, or endless.
     """
     guard = attempt + consistency + skew
-    length = 2 * guard if length is None else length
-    if not length > guard:
-        raise InvalidRequest(
-            "lease", f"longer than timeouts.attempt + timeouts.consistency + skew = {guard:g} s", length
-        )
+    length = 2 * guard if given is None else given
+    if not isinstance(length, (int, float)) or not guard < length < float("inf"):
+        rule = f"longer than timeouts.attempt + timeouts.consistency + skew = {guard:g} s, and finite"
+        raise InvalidRequest("lease", rule, repr(given))
     return Lease(guard, length, skew)
 
 
