@@ -17,7 +17,13 @@ from aioecs._model.call_events import JobAttempted
 from aioecs._runtime.event_emitter import Emit
 from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
 from aioecs.worker._jobs.job import AttemptResult, Job
-from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, Lease, delay, is_last_receive
+from aioecs.worker._jobs.timing import (
+    LONGEST_INVISIBLE,
+    Lease,
+    delay,
+    is_last_receive,
+    retry_delay,
+)
 from aioecs.worker._shutdown import Shutdown
 from aioecs.worker._sqs.fifo_groups import FifoGroups, GroupPosition
 from aioecs.worker._sqs.in_flight import InFlightMessages
@@ -142,7 +148,7 @@ class MessageHandler:
                 if self._shutdown.requested:
                     self._counters.add_left(job.message)
                 return self._returned(job.message, result, seconds)
-            await self._shutdown.sleep(seconds)
+            await self._shutdown.sleep(seconds or retry_delay(tries, random.random()))
             tries += 1
 
     def _delay(self, job: Job, result: AttemptResult, tries: int) -> float:

@@ -43,14 +43,13 @@ from aioecs.worker._jobs.job import (
 )
 from aioecs.worker._jobs.leased_start import LEDGER_RETRY, UNWRITTEN, LeasedStart
 from aioecs.worker._jobs.start_outcome import StartOutcome
-from aioecs.worker._jobs.timing import LONGEST_HOLD, Lease, growing_delay
+from aioecs.worker._jobs.timing import LONGEST_HOLD, Lease, retry_delay
 from aioecs.worker._ledgers.claims import ClaimOutcome, Entry, fingerprint
 from aioecs.worker._ledgers.ledger import EntryError, Ledger, LedgerError
 
 LONGEST_WAIT = 600.0
 """How long one intent waits for capacity, in seconds. Then the job is claimed again: an intent must not become so old
 that ECS doesn't show any more what was started under it."""
-LONGEST_RETRY_DELAY = 10.0  # in seconds, between two requests that ECS refuses for want of capacity
 _SURPLUS = "aioecs: started under a lease that was lost"
 log = logging.getLogger("aioecs")
 
@@ -125,7 +124,7 @@ class JobStarter:
             tries += 1
             if tries == 1:
                 log.info("message %s waits for capacity, %.0f s at most: %s", job.message.id, left, result.why)
-            seconds = min(left, growing_delay(tries, random.random()), LONGEST_RETRY_DELAY)
+            seconds = min(left, retry_delay(tries, random.random()))
             if await self._stopped_within(seconds, stop):
                 return result_of(JobOutcome.WITHDRAWN)
 

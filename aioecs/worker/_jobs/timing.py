@@ -9,6 +9,7 @@ from aioecs.worker._jobs.decisions import MessageAction
 
 LONGEST_DELAY = 900.0
 """The longest growing delay, in seconds."""
+_LONGEST_RETRY_DELAY = 10.0
 LONGEST_IDLE = 1.0
 """The longest time between two receives that bring nothing and don't wait, in seconds."""
 LONGEST_INVISIBLE = 12 * 3600.0
@@ -57,6 +58,11 @@ def growing_delay(tries: int, jitter: float) -> float:
     It is between half of 1, 2, 4 … seconds and all of it, 900 at most.
     """
     return float(min(2.0 ** min(max(tries - 1, 0), 32), LONGEST_DELAY)) * (1 + jitter) / 2
+
+
+def retry_delay(tries: int, jitter: float) -> float:
+    """Return the delay before the next try of what is not returned to the queue meanwhile: it grows to 10 seconds."""
+    return min(growing_delay(tries, jitter), _LONGEST_RETRY_DELAY)
 
 
 def idle_delay(empties: int, took: float) -> float:

@@ -10,15 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aioecs.worker._aws import is_lasting
-from aioecs.worker._jobs.timing import growing_delay, idle_delay
+from aioecs.worker._jobs.timing import idle_delay, retry_delay
 from aioecs.worker._ledgers.ledger import LedgerError
 from aioecs.worker._shutdown import Shutdown
 from aioecs.worker._sqs.in_flight import InFlightMessages
 from aioecs.worker._sqs.message import Message
 from aioecs.worker._sqs.queue import BATCH_SIZE, Queue, QueueError
 
-LONGEST_RETRY_DELAY = 10.0
-"""The longest time between two attempts to reach a queue or a ledger, in seconds."""
 _GRACE = 1.0  # in seconds, for the answer of a long poll at the end: its messages would stay hidden otherwise
 _LAST_ROUND = 0.8  # in seconds, to return the messages that are left at the very end
 log = logging.getLogger("aioecs")
@@ -100,7 +98,7 @@ class Receiver:
         """Wait after a receive that failed, or begin the shutdown with its error."""
         if not fails_for_good(error, self._failures, self._shutdown):
             log.warning("%s can't receive: %s", self._name, error)
-            await self._shutdown.sleep(min(growing_delay(self._failures, random.random()), LONGEST_RETRY_DELAY))
+            await self._shutdown.sleep(retry_delay(self._failures, random.random()))
 
     async def _wait_for_free(self) -> int:
         """Wait until more may be in flight, and return how many, ten at most; 0 at the shutdown.
