@@ -175,7 +175,7 @@ class Worker:
         """Whether it runs, its ledger can be reached, and its queue has answered lately, for a liveness check.
 
         False before and after `run`, while the ledger can't be reached, and after a minute without an answer of the
-        queue.
+        queue. Any thread may ask, such as that of an HTTP server.
         """
         return self._running and self._run is not None and self._run.healthy
 

@@ -123,9 +123,8 @@ class WorkerRun:
     @property
     def healthy(self) -> bool:
         """Whether the ledger can be reached, and the queue answered lately or no more may be in flight."""
-        since = asyncio.get_running_loop().time() - self._receiver.answered_at
         return not self._counters.now.ledger_down and (
-            self._receiver.full or since <= self._settings.long_poll + UNHEALTHY_AFTER
+            self._receiver.full or self._receiver.silence <= self._settings.long_poll + UNHEALTHY_AFTER
         )
 
     async def _open_queue(self, stack: AsyncExitStack) -> Any:

@@ -9,7 +9,7 @@ from aioecs.worker._jobs.decisions import MessageAction
 
 LONGEST_DELAY = 900.0
 """The longest growing delay, in seconds."""
-_LONGEST_RETRY_DELAY = 10.0
+_LONGEST_RETRY_DELAY = 10.0  # in seconds
 LONGEST_IDLE = 1.0
 """The longest time between two receives that bring nothing and don't wait, in seconds."""
 LONGEST_INVISIBLE = 12 * 3600.0

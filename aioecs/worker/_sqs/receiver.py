@@ -36,8 +36,8 @@ class Receiver:
     def __init__(self, name: str, shutdown: Shutdown, *, concurrency: int, visibility: int, long_poll: int) -> None:
         self.in_flight: set[asyncio.Task[None]] = set()
         """What handles the messages in flight."""
-        self.answered_at = asyncio.get_running_loop().time()
-        """When the queue answered last, by the loop's clock; at first when this receiver was made."""
+        self._time = asyncio.get_running_loop().time
+        self._answered_at = self._time()
         self._name = name
         self._shutdown = shutdown
         self._concurrency = concurrency
@@ -45,6 +45,11 @@ class Receiver:
         self._long_poll = long_poll
         self._freed = asyncio.Event()
         self._failures = self._empties = 0
+
+    @property
+    def silence(self) -> float:
+        """How long the queue has not answered, in seconds; may be asked for on any thread."""
+        return self._time() - self._answered_at
 
     @property
     def full(self) -> bool:
@@ -80,7 +85,7 @@ class Receiver:
         """
         if not (free := await self._wait_for_free()):
             return ()
-        began = asyncio.get_running_loop().time()
+        began = self._time()
         try:
             asked = queue.receive(free, self._visibility, self._long_poll)
             found = await self._shutdown.run_until_shutdown(asked, _GRACE) or ()
@@ -88,10 +93,10 @@ class Receiver:
             self._failures += 1
             await self._receive_failed(error)
             return ()
-        self.answered_at = asyncio.get_running_loop().time()
+        self._answered_at = self._time()
         self._failures, self._empties = 0, 0 if found else self._empties + 1
         if self._empties:
-            await self._shutdown.sleep(idle_delay(self._empties, self.answered_at - began))
+            await self._shutdown.sleep(idle_delay(self._empties, self._answered_at - began))
         return found
 
     async def _receive_failed(self, error: QueueError) -> None:

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
@@ -211,6 +212,8 @@ def test_a_worker_that_ends_gives_back_what_runs() -> None:
                 running = asyncio.create_task(worker.run(stop))
                 await asyncio.sleep(15)
                 assert worker.healthy
+                with ThreadPoolExecutor(1) as pool:
+                    assert pool.submit(lambda worker=worker: worker.healthy).result()
                 counts.append(await running)
                 assert not worker.healthy
             assert (counts[0].started, counts[0].succeeded, len(counts[0].left)) == (1, 0, 1)
