@@ -23,9 +23,10 @@ from aioecs import (
     Task,
     TaskResult,
 )
-from aioecs._blocking import Drawn, like, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._blocking import like, refuse_on_the_loop_itself, refuse_to_block_a_loop
 from aioecs._interrupts import R, Start, attach_outcome
 from aioecs._sync.background_client import BackgroundClient
+from aioecs._sync.iteration import Drawn
 from aioecs.types import Restart
 
 
