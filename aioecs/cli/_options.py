@@ -5,6 +5,7 @@ Pure. Whatever is wrong raises `UsageError`, whose text never holds the value of
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -103,6 +104,18 @@ def instances(lists: Iterable[str]) -> tuple[str, ...]:
             raise UsageError(str(error)) from error
         read.append(name)
     return tuple(read)
+
+
+def stdin_text() -> str:
+    """Return what stands on standard input.
+
+    Raises:
+        UsageError: it is no text.
+    """
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is no text in {error.encoding}") from None
 
 
 def spread_option(args: Sequence[str], option: str) -> list[str]:

@@ -64,6 +64,8 @@ def read_jobs(lines: Iterable[str], template: StartTaskRequest, container: str |
             raise UsageError(f"line {number} of the jobs: {error.path}: {error.rule}") from None
         except ValueError as error:
             raise UsageError(f"line {number} of the jobs: {error}") from None
+        except (TypeError, AttributeError):
+            raise UsageError(f"line {number} of the jobs: a member is of the wrong kind") from None
         if job.name in names:
             raise UsageError(f"line {number} of the jobs has the name of line {names[job.name]}")
         names[job.name] = number

@@ -168,7 +168,7 @@ def env_files(option: str, names: Iterable[str], environ: Mapping[str, str]) -> 
     """
     found: dict[str, str] = {}
     for name in names:
-        for number, line in enumerate(read_file(option, name).splitlines(), 1):
+        for number, line in enumerate(read_file(option, name).split("\n"), 1):
             stripped = line.lstrip()
             if not stripped or stripped.startswith("#"):
                 continue
