@@ -128,6 +128,22 @@ class JobStarter:
             if await self._stopped_within(seconds, stop):
                 return result_of(JobOutcome.WITHDRAWN)
 
+    async def was_begun(self, job: Job, number: int) -> bool:
+        """Return whether the ledger has an attempt of this number; the job is one that was read before.
+
+        A claim shows that. Its lease has ended when it is written, so whoever claims the attempt next gets it.
+
+        Raises:
+            LedgerError: the ledger can't be reached.
+        """
+        request, key = check_request(*await read_request(job.message, self._to_request, self._key))
+        intent = attrs.evolve(self._intent(attempt_key(key, number), request), lease=0.0)
+        claimed = await self._ledger.claim(intent, now=time.time(), skew=self._lease.skew)
+        is_new = claimed.outcome is ClaimOutcome.GRANTED and claimed.entry.begun == intent.begun
+        if is_new:
+            await self._ledger.release(intent.key, intent.holder)
+        return not is_new
+
     async def _stopped_within(self, seconds: float, stop: CancelToken) -> bool:
         """Wait so long before the next request; return whether the worker is to end."""
         self._retrying += 1
