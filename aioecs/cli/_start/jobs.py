@@ -96,7 +96,7 @@ def _job(line: str, number: int, template: StartTaskRequest, container: str | No
 
 def _object(line: str) -> Mapping[str, Any]:
     try:
-        plain: object = json.loads(line)
+        plain: object = json.loads(line, parse_float=str, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error.msg} in column {error.colno}") from None
     except RecursionError:
@@ -104,6 +104,10 @@ def _object(line: str) -> Mapping[str, Any]:
     if not isinstance(plain, dict):
         raise ValueError("expected an object")
     return cast("Mapping[str, Any]", plain)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"no JSON: {name} is no number")
 
 
 def _given(made: StartTaskRequest, plain: Mapping[str, Any]) -> Iterator[str]:

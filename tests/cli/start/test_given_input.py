@@ -47,6 +47,13 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path: Path, monkeypatch: pytest.Mo
     assert job_lines("-") == [line, "{}", ""]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    """Editors on Windows put one before UTF-8."""
+    (tmp_path / "jobs").write_bytes(b'\xef\xbb\xbf{"cluster": "c"}')
+    assert job_lines(str(tmp_path / "jobs")) == ['{"cluster": "c"}']
+    assert cli_input(f"file://{tmp_path / 'jobs'}", None) == ("--cli-input-json", {"cluster": "c"})
+
+
 def test_standard_input_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, as a file is."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"{}\n\xff"), encoding="utf-8"))
