@@ -17,7 +17,7 @@ from rich.text import Text
 from aioecs import CancelToken
 from aioecs.cli._commands.local import read_faults
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._options import HOW, OUTPUT, WHERE, AsJson, UsageError
+from aioecs.cli._options import HOW, OUTPUT, WHERE, AllowHost, AsJson, Faults, Host, Port, UsageError
 from aioecs.cli._signals import interrupts
 
 if TYPE_CHECKING:
@@ -64,26 +64,10 @@ def chaos(
         str | None,
         typer.Option("--upstream", metavar="URL", help="The endpoint of ECS behind it.", rich_help_panel=WHERE),
     ] = None,
-    faults: Annotated[
-        Path | None,
-        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
-    ] = None,
-    port: Annotated[
-        int,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
-    ] = 0,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
-    ] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="Name by which it may be called, beside addresses and localhost.",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
+    faults: Faults = None,
+    port: Port = 0,
+    host: Host = "127.0.0.1",
+    allow_host: AllowHost = None,
     sign: Annotated[
         Signature | None,
         typer.Option(
