@@ -1,6 +1,7 @@
 """Options of the commands, and how their text becomes values.
 
-Pure, but for the reading of standard input. Whatever is wrong raises `UsageError`, whose text never holds the value of an environment variable.
+Pure, but for the reading of standard input. Whatever is wrong raises `UsageError`, whose text never holds the value of
+an environment variable.
 """
 
 from __future__ import annotations
