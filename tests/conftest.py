@@ -43,9 +43,22 @@ def _cache_bytecode(config: pytest.Config) -> None:
     """
     cache: pytest.Cache | None = getattr(config, "cache", None)
     if sys.dont_write_bytecode and cache is not None:
-        sys.dont_write_bytecode, sys.pycache_prefix = False, str(cache.mkdir("bytecode"))
+        folder = cache.mkdir("bytecode")
+        if not any(folder.iterdir()):
+            _link_installed_bytecode(folder)
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(folder)
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def _link_installed_bytecode(folder: Path) -> None:
+    """Link the bytecode that pip has written beside the installed packages: with a prefix Python ignores it there."""
+    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+    for path in {spec.cached for spec in specs if spec is not None and spec.has_location and spec.cached}:
+        if (cached := Path(path)).is_file():
+            link = folder / cached.parent.parent.relative_to("/") / cached.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(cached)
 
 
 @pytest.hookimpl(wrapper=True)
