@@ -265,9 +265,9 @@ def test_help_imports_nothing_slow() -> None:
     lines = ["--version", "--help", *(f"{name} --help" for name in LIGHT_HELP)]
     done = subprocess.run([sys.executable, "-c", FORKS, *lines], capture_output=True, text=True, check=True)
     slow = {"aiobotocore", "aioecs._exports", "aioecs._model", "aioecs.testing", "asyncio", "pydantic"}
-    rest = done.stdout
+    remaining = done.stdout
     for args in lines:
-        output, _, rest = rest.partition(f"end of {args}\n")
+        output, _, remaining = remaining.partition(f"end of {args}\n")
         loaded = set(output.splitlines()[-1].split())
         assert (args, loaded & slow) == (args, set())
         commands = {name.rpartition(".")[2] for name in loaded if name.startswith("aioecs.cli._commands.")}
