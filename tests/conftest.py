@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import copy
 import gc
 import os
@@ -47,6 +48,7 @@ def _cache_bytecode(config: pytest.Config) -> None:
         if not any(folder.iterdir()):
             _link_installed_bytecode(folder)
         sys.dont_write_bytecode, sys.pycache_prefix = False, str(folder)
+        compileall.compile_dir(Path(aioecs.__file__).parent, quiet=2)  # once, and not in each process
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
