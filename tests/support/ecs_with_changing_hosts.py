@@ -7,6 +7,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 import attrs
@@ -170,6 +171,9 @@ class ModelECS:
         return aioecs.DescribeContainerInstancesResponse(container_instances=[shown_as(host) for host in shown])
 
 
+LINUX = (Attribute(name="ecs.os-type", value="linux"),)
+
+
 def shown_as(host: ModelHost) -> ContainerInstance:
     """Describe a host."""
     return ContainerInstance(
@@ -179,12 +183,13 @@ def shown_as(host: ModelHost) -> ContainerInstance:
         running_tasks_count=host.tasks,
         remaining_resources=[amount("CPU", host.free_cpu), amount("MEMORY", host.free_memory)],
         registered_resources=[amount("CPU", host.cpu), amount("MEMORY", host.memory)],
-        attributes=[Attribute(name="ecs.os-type", value="linux")],
+        attributes=LINUX,
     )
 
 
+@cache
 def amount(name: str, value: int) -> Resource:
-    """Make an amount."""
+    """Make an amount; each is made once."""
     return Resource(name=name, type="INTEGER", integer_value=value)
 
 
