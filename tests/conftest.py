@@ -18,6 +18,7 @@ import pytest
 from aiobotocore.hooks import AioHierarchicalEmitter
 from aiobotocore.session import AioSession
 from botocore import handlers
+from botocore.hooks import EVENT_ALIASES, EventAliaser
 from hypothesis import HealthCheck, settings
 
 import aioecs
@@ -134,6 +135,21 @@ def sessions_with_copied_handlers() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AioSession, "__init__", make)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_event_aliases() -> Iterator[None]:
+    """Share between all clients what botocore works out of the names of events: each would do that anew."""
+    made, known = EventAliaser.__init__, dict[str, str]()
+
+    def make(aliaser: EventAliaser, emitter: Any, aliases: dict[str, str] | None = None) -> None:
+        made(aliaser, emitter, aliases)
+        if aliaser._event_aliases == EVENT_ALIASES:
+            aliaser._alias_name_cache = known
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EventAliaser, "__init__", make)
         yield
 
 
