@@ -106,6 +106,9 @@ async def _describe(core: Core, cluster: str | None, instances: list[str]) -> li
 async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
     """Do the work for each, a few at a time; after the first error no other is begun, and it is raised."""
     todo = list(items)
+    if len(todo) == 1:
+        await work(todo[0])
+        return
     errors: list[ECSError] = []
 
     async def one_after_another() -> None:
