@@ -219,6 +219,7 @@ class Client(StartingMany, Runs):
         await anext(self._loop_end)
 
     async def _close(self, core: Core) -> None:
+        core.caller_waits.close()
         self._poller.close()
         self._close_logs()
         with anyio.CancelScope(shield=True):

@@ -261,7 +261,8 @@ class Starting(ABC):
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True, anywhere=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
-        lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
+        with self._core().caller_waits.until_closed("during the lookup; it changes nothing"):
+            lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
         if lookup.error is not None and not lookup.tasks:
             raise lookup.error
         return tuple(oldest_first(_on_instances(ambiguous_call.instances, lookup.tasks)))
