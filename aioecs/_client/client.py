@@ -309,7 +309,7 @@ class Client(StartingMany, Runs):
 
     def _access(self) -> Access:
         core = self._core()
-        return Access(self._settings, core.transport.region, core.emit)
+        return Access(self._settings, core.transport.region, core.emit, core.caller_waits)
 
 
 def access_of(client: Client) -> Access:

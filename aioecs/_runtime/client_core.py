@@ -58,6 +58,7 @@ class CallerWaits:
     def __init__(self) -> None:
         self._closed = False
         self._scopes: set[anyio.CancelScope] = set()
+        self._callbacks: dict[object, Callable[[], object]] = {}
 
     @contextmanager
     def until_closed(self, what: str) -> Generator[None]:
@@ -78,9 +79,23 @@ class CallerWaits:
                 return
         raise ClientStateError(f"the client was closed {what}")
 
+    @contextmanager
+    def when_closed(self, call: Callable[[], object]) -> Generator[None]:
+        """Call `call()` if the client is closed before the block has ended."""
+        key = object()
+        self._callbacks[key] = call
+        try:
+            yield
+        finally:
+            del self._callbacks[key]
+
     def close(self) -> None:
         """End all of them: the client is closing."""
+        if self._closed:
+            return
         self._closed = True
+        for call in tuple(self._callbacks.values()):
+            call()
         for scope in tuple(self._scopes):
             scope.cancel()
 
