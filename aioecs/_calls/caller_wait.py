@@ -287,9 +287,17 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
 
 def is_second(fired: Source | None) -> bool:
-    """Return whether a cancel of the caller's task is a second one, after `fired`, and not that scope's own cancel."""
-    own = isinstance(fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-    return fired is not None and not own
+    """Return whether a cancel of the caller's task is a second one, after `fired`.
+
+    After a token or a timeout any is. After a scope that was passed only `task.cancel()` is: the scope that cancels the
+    task may be the same.
+    """
+    return fired is not None and not (isinstance(fired, anyio.CancelScope) and cancelled_by_scope())
+
+
+def cancelled_by_scope() -> bool:
+    """Return whether a scope around the caller is cancelled."""
+    return anyio.current_effective_deadline() == float("-inf")
 
 
 async def cancelled_around() -> asyncio.CancelledError | None:

@@ -100,7 +100,7 @@ class StartedRun:
         if self.terms.on_cancel == "stop" and not is_over(self.task):
             stop = self.core.stop(self.request.cluster, self.task, start.token)
             stopping = self.core.background_tasks.own(stop, "aioecs stop", awaited=True)
-            first = await self._wait_for_stop(stopping, first)
+            first = await self._wait_for_stop(stopping, first, source)
             if not stopping.done():
                 stopping.add_done_callback(lambda done: self.core.report((_after_stop(start, done),), "cancelled"))
             start = _after_stop(start, stopping)
@@ -112,9 +112,12 @@ class StartedRun:
         raise error from None
 
     async def _wait_for_stop(
-        self, stopping: asyncio.Task[bool], first: asyncio.CancelledError | None
+        self, stopping: asyncio.Task[bool], first: asyncio.CancelledError | None, fired: object
     ) -> asyncio.CancelledError | None:
-        """Wait for the stop, `settle` seconds at most or until a second cancel; return the first cancel of the task."""
+        """Wait for the stop, `settle` seconds at most or until a second cancel; return the first cancel of the task.
+
+        Scopes are held off unless a token was first, as in `is_second`.
+        """
         core, given = self.core, self.terms.source
         second = given if first is not None and isinstance(given, CancelToken) and not given.cancelled else None
         over: asyncio.Future[None] = core.loop.create_future()
@@ -122,7 +125,10 @@ class StartedRun:
         timer = core.loop.call_later(core.timeouts.settle, resolve, over)
         waits = core.settling.begin(lambda: f"the stop of task {self.task.task_arn}", core.timeouts.settle)
         try:
-            with anyio.CancelScope(shield=True), CancellationMonitor.here().watch(second, partial(resolve, over)):
+            with (
+                anyio.CancelScope(shield=not isinstance(fired, CancelToken)),
+                CancellationMonitor.here().watch(second, partial(resolve, over)),
+            ):
                 await over
         except asyncio.CancelledError as cancelled:
             return first or cancelled
