@@ -115,6 +115,7 @@ async def closed_meanwhile(wait: Waiting, *, answers: bool, logs: str, bounded: 
 )
 def test_each_ends_at_once(name: str, answers: bool) -> None:
     """It says that the client was closed, as later calls do; what is in flight may be waited for by the closing."""
+
     async def main() -> None:
         error, took = await closed_meanwhile(WAITS[name], answers=answers, logs="", bounded="running" in name)
         assert isinstance(error, ClientStateError), repr(error)
