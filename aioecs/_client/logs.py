@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 import attrs
@@ -26,7 +25,6 @@ from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonito
 from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ECSError, InvalidRequest, TaskMissing, WaitCancelled
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 QUEUED = 1_000
 """Lines that are read ahead of the follower."""
 TAIL_SECONDS = 10.0
@@ -212,12 +210,12 @@ class Logs(InstanceWaits, Waits):
         return await asyncio.shield(self._log_clients[key])
 
     async def _open_log_client(self, region: str | None) -> Any:
-        from aioecs._client.services import opened
+        from aioecs._client.services import local_endpoint, opened
         from aioecs._transport.botocore.log_events import enter_log_client, log_config
 
-        endpoint = self._access().settings.endpoint_url
-        local = endpoint if endpoint is not None and urlsplit(endpoint).hostname in LOOPBACK else None
-        opening = opened(self._access(), "logs", config=log_config(), endpoint_url=local, region_name=region)
+        access = self._access()
+        local = local_endpoint(access, "logs", self._core().transport.endpoint_url)
+        opening = opened(access, "logs", config=log_config(), endpoint_url=local, region_name=region)
         return await enter_log_client(self._stack.enter_async_context(opening))
 
 

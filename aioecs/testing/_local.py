@@ -59,7 +59,8 @@ class LocalECS:
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
     fargate: clusters have the capacity providers FARGATE and FARGATE_SPOT, the first by default, and `demo:1` fits
-        Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too.
+        Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too;
+        one of the family `demo` takes the place of `demo:1`.
     region, account_id, partition: of its ARNs.
     host, port: where it listens, by default reachable from this machine only; port 0 chooses a free one.
     hosts: accepted names in the Host header, beside addresses, localhost and `host`; others are refused.
@@ -148,8 +149,10 @@ class LocalECS:
         for name, count in (clusters or {cluster: instances}).items():
             self.engine.add_cluster(name, **(_FARGATE_CLUSTER if fargate else {}))
             self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
-        self.engine.add_task_definition("demo", **(_FARGATE_DEFINITION if fargate else {}))
-        for definition in task_definitions:
+        given = tuple(task_definitions)
+        if all(definition.get("family") != "demo" for definition in given):
+            self.engine.add_task_definition("demo", **(_FARGATE_DEFINITION if fargate else {}))
+        for definition in given:
             self.engine.call("RegisterTaskDefinition", definition)
 
     @property

@@ -17,6 +17,10 @@ Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C
 
 It enforces what Amazon ECS enforces, and starts nothing: its tasks are records only. A task definition demo:1 is there.
 
+Tasks whose containers have the log driver awslogs, as demo's has, write two lines as they begin to run, or the \
+arguments of --command. aioecs run and aioecs logs show them, and so does any client of CloudWatch Logs that calls \
+its address.
+
 [bold]Examples[/]
 
 On a free port, or on one of your choice:
@@ -146,6 +150,7 @@ def local(
     import asyncio
 
     from aioecs.cli._display.streams import Streams
+    from aioecs.cli._run import local_tasks
     from aioecs.cli._serving.given_files import read_definitions, read_faults
     from aioecs.cli._serving.local_server import serve
 
@@ -158,6 +163,8 @@ def local(
         "cpu": cpu,
         "memory": memory,
         "pending_seconds": pending,
+        "output": local_tasks.served_output,
+        "task_definitions": [local_tasks.demo_definition(fargate=fargate)],
     }
     if provisioning:
         settings["provisioning_seconds"] = provisioning
@@ -166,7 +173,7 @@ def local(
     if exit_code:
         settings["exit_code"] = by_family("--exit-code", exit_code, exit_status, 0)
     if task_definition:
-        settings["task_definitions"] = [each for path in task_definition for each in read_definitions(path)]
+        settings["task_definitions"] += [each for path in task_definition for each in read_definitions(path)]
     if fargate:
         settings["fargate"] = True
     if allow_host:

@@ -14,6 +14,7 @@ import pytest
 
 from aioecs.cli._app import run
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._run import local_tasks
 
 
 @attrs.frozen
@@ -44,6 +45,8 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             "cpu": 5,
             "memory": 6,
             "pending_seconds": 0.5,
+            "output": local_tasks.served_output,
+            "task_definitions": [local_tasks.demo_definition(fargate=False)],
             "as_json": True,
         }
     ]
@@ -80,7 +83,7 @@ def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run([*args.split(), *task_names]) == 0
     assert [seen["running_seconds"](OfFamily(family)) for family in ("batch", "web")] == [0.5, 3.0]
     assert [seen["exit_code"](OfFamily(family)) for family in ("batch", "web")] == [1, 2]
-    assert [each["family"] for each in seen["task_definitions"]] == ["one", "two"]
+    assert [each["family"] for each in seen["task_definitions"]] == ["demo", "one", "two"]
     assert (seen["fargate"], seen["instances"], seen["provisioning_seconds"], seen["hosts"]) == (
         True, 0, 4.0, ["ecs.test"],
     )  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 import aioecs
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
+from aioecs.cli._run import local_tasks
 from aioecs.cli._serving.local_server import Served, announcement, as_line, serve
 from aioecs.testing import faults_from_script
 
@@ -149,3 +150,24 @@ def test_announcement_of_fargate() -> None:
     text = "\n".join(line.plain for line in announcement(served))
     assert "aws ecs run-task --cluster c --task-definition demo --network-configuration 'awsvpc" in text
     assert "aioecs start" not in text
+
+
+async def test_tasks_have_logs() -> None:
+    """Those of demo, and of any definition with the log driver awslogs."""
+    own = local_tasks.demo_definition(fargate=False) | {"family": "own"}
+    given = {"task_definitions": [local_tasks.demo_definition(fargate=False), own]}
+    streams = RecordedStreams()
+    serving = asyncio.create_task(serve(settings(**given, output=local_tasks.served_output), streams, as_json=True))
+    served = json.loads(await streams.lines.get())
+    access: dict[str, Any] = {"endpoint_url": served["endpoint_url"], "region_name": served["region"]}
+    access |= {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
+    async with aioecs.Client(**access) as client:
+        for definition in ("demo", "own"):
+            request = aioecs.StartTaskRequest(
+                cluster="c", task_definition=definition, container_instances=served["instances"][:1]
+            )
+            (task,) = (await client.start_task(request)).tasks
+            await client.wait_until_running([task], timeout=10)
+            assert [line.text async for line in client.logs(task)] == list(local_tasks.SERVED_LINES)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
