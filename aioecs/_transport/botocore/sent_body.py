@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+from collections.abc import Callable
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
@@ -13,9 +14,11 @@ from aioecs._transport.transport import SendNotAllowed, SentMarker
 class MarkedBody(BytesPayload):
     """A request's body that sets its `SentMarker` before its first byte is written, and is written at most once."""
 
-    def __init__(self, body: bytes, sent_marker: SentMarker) -> None:
+    def __init__(self, body: bytes, sent_marker: SentMarker, on_begin: Callable[[], object] = lambda: None) -> None:
+        """Take the body, and what is called right before it counts as begun; if that raises, nothing is sent."""
         super().__init__(body)
         self._sent_marker = sent_marker
+        self._on_begin = on_begin
         self.refused: SentTwice | SendNotAllowed | None = None
         """The last refusal to write the body. An outcome that aiobotocore reports after it doesn't count."""
 
@@ -47,6 +50,7 @@ class MarkedBody(BytesPayload):
 
     def _begin(self) -> None:
         try:
+            self._on_begin()
             self._sent_marker.begin_body()
         except SendNotAllowed as refused:
             self.refused = refused
