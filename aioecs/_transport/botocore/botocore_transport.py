@@ -27,11 +27,12 @@ from aioecs._model.codec.shape import Shape
 from aioecs._model.options import Timeouts
 from aioecs._transport.answers import ResponseReader, is_trusted, read_response
 from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
-from aioecs._transport.classify import classify_failure
+from aioecs._transport.classify import classify_failure, is_client_certificate_alert
 from aioecs._transport.credentials import EXPIRED_CODES, CredentialSource
 from aioecs._transport.log_redaction import redacted_logs
 from aioecs._transport.native.connection import Response
 from aioecs._transport.settings import find_control_character
+from aioecs._transport.tls_rejection import HINT, may_want_certificate
 from aioecs._transport.transport import Operation, SendNotAllowed, SentMarker
 
 R = TypeVar("R", bound=Shape)
@@ -67,6 +68,15 @@ class _CurrentAttempt:
             self.clock.reschedule(asyncio.get_running_loop().time() + self.answer_timeout)
         except RuntimeError:
             raise SendNotAllowed("the connection was there too late") from None
+
+    def explained(self, error: Exception) -> Exception:
+        """Return the error, with a hint where the server may have wanted a client certificate."""
+        tls = self.body.tls if self.body is not None else None
+        if is_client_certificate_alert(error) or not may_want_certificate(tls, error):
+            return error
+        explained = ConnectionResetError(HINT)
+        explained.__cause__ = error
+        return explained
 
     def end(self) -> None:
         """Count the request as sent if a handler replaced its body, since the marker then sees nothing."""
@@ -214,7 +224,7 @@ class BotocoreTransport:
         except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
             current.end()
             if current.answer is None:
-                why = current.refused or (self._too_late(sent_marker) if clock.expired() else error)
+                why = current.refused or (self._too_late(sent_marker) if clock.expired() else current.explained(error))
                 return classify_failure(why, operation.name, sent_marker.body_started)
         finally:
             current.end()

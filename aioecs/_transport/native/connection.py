@@ -15,6 +15,7 @@ import attrs
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from aioecs._transport.deadlines import Deadlines
+from aioecs._transport.tls_rejection import HINT, may_want_certificate
 from aioecs._transport.transport import SentMarker
 
 MAX_BODY_SIZE = 16 * 2**20
@@ -76,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._timeout = 0.0
         self._headers_complete = False
         self._received = 0
+        self._answered = False
         self._body_size = 0
         self._unusable = True
         self.idle_since = 0.0
@@ -180,7 +182,10 @@ class Connection(asyncio.Protocol):
         """Fail the exchange in progress."""
         self._unusable = True
         when = "its answer was complete" if self._headers_complete or self._fields else "it answered"
-        self._fail(_connection_error(f"the connection was closed before {when}", exc))
+        never_answered = not self._answered and not self._received
+        tls = self._transport.get_extra_info("ssl_object") if never_answered and self._waiter is not None else None
+        what = HINT if may_want_certificate(tls, exc) else f"the connection was closed before {when}"
+        self._fail(_connection_error(what, exc))
         self._on_closed(self)
 
     # ---------------------------------------------------------------------------------------- callbacks of httptools
@@ -232,6 +237,7 @@ class Connection(asyncio.Protocol):
     def _complete(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
+            self._answered = True
             parts = self._parts
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             waiter.set_result(Response(self._parser.get_status_code(), self._fields, body))
