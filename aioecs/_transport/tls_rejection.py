@@ -2,7 +2,7 @@
 
 In TLS 1.3 the client learns of that only after the handshake, by an alert, and the server may reset the connection so
 soon that the alert is never read. Then it can't be known whether the server read the request. But what is known fits:
-the connection was reset before its first answer, and without a session ticket, which servers send to those they accept.
+the connection was reset before its first answer, and before session tickets, which servers send to those they accept.
 """
 
 from __future__ import annotations
