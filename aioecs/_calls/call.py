@@ -209,7 +209,7 @@ class Call:
 
     def _interrupt(self) -> None:
         if not self._interrupting and self._task is not None:
-            self._interrupting = True
+            self._interrupting, self._sent_marker.may_send = True, bool  # False: a writer of its own begins nothing now
             self._task.cancel()
 
     async def _carry_out(self, action: Send | BackOff | LookUp | Stop) -> CallInput | None:
@@ -279,7 +279,7 @@ class Call:
         if answer is not None:
             self._request_id = answer.request_id if isinstance(answer, Answered) else None
             return answer
-        return result_of_cut_send(self.record.operation, sent=self._sent_marker.body_started)
+        return result_of_cut_send(self.record, sent=self._sent_marker.body_started)
 
     async def _send(self) -> CallInput:
         """Send the request once it has a permit and a concurrency slot; starts withdrawn until then are not in it."""
