@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import runpy
 import subprocess
 import sys
@@ -292,6 +293,17 @@ def test_help_that_cannot_be_written(args: str) -> None:
         command = [sys.executable, "-m", "aioecs", *args.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (3, "aioecs: the results could not be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("args", ["--help", "start --help", "--version"])
+def test_help_that_nobody_reads_to_its_end(args: str) -> None:
+    """A reader that has gone, as `head` does, has had enough: that is no failure."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "aioecs", *args.split()]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
