@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self, TypedDict
@@ -149,10 +149,13 @@ class LocalECS:
         for name, count in (clusters or {cluster: instances}).items():
             self.engine.add_cluster(name, **(_FARGATE_CLUSTER if fargate else {}))
             self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
-        given = tuple(task_definitions)
-        if all(definition.get("family") != "demo" for definition in given):
+        self._register(tuple(task_definitions), fargate=fargate)
+
+    def _register(self, definitions: Sequence[Json], *, fargate: bool) -> None:
+        """Register the task definitions, and `demo` unless it is among them."""
+        if all(definition.get("family") != "demo" for definition in definitions):
             self.engine.add_task_definition("demo", **(_FARGATE_DEFINITION if fargate else {}))
-        for definition in given:
+        for definition in definitions:
             self.engine.call("RegisterTaskDefinition", definition)
 
     @property
