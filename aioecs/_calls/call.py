@@ -243,7 +243,7 @@ class Call(RequestSender):
         if self._in_flight is not None:
             self.core.loop.call_soon(self._cut_attempt, context=self._context)
         elif not self._interrupting and self._task is not None:
-            self._interrupting = True
+            self._interrupting, self._sent_marker.may_send = True, bool  # False: a writer of its own begins nothing now
             self._task.cancel()
 
     async def _carry_out(self, action: Send | BackOff | LookUp | Stop) -> CallInput | None:
@@ -317,7 +317,7 @@ class Call(RequestSender):
         if answer is not None:
             self._request_id = answer.request_id if isinstance(answer, Answered) else None
             return answer
-        return result_of_cut_send(self.record.operation, sent=self._sent_marker.body_started)
+        return result_of_cut_send(self.record, sent=self._sent_marker.body_started)
 
     async def _back_off(self, action: BackOff) -> BackoffEnded:
         await asyncio.sleep(action.until - self.core.now)

@@ -51,11 +51,12 @@ async def stop_tasks(core: Core, record: CallRecord, tasks: tuple[Task, ...]) ->
     return Stopped(frozenset(task.task_arn or "" for task in tasks), frozenset(accepted))
 
 
-def result_of_cut_send(operation: str, *, sent: bool) -> Lost | NotSent:
+def result_of_cut_send(call: CallRecord, *, sent: bool) -> Lost | NotSent:
     """Return the result of a send that was cut short before its answer; `sent`: a byte of the body was written."""
     if sent:
-        return Lost(AnswerLost(f"{operation} was sent, and the wait for its answer was cut short"))
-    return not_sent(operation, "it was withdrawn, or its time ran out, before that")
+        return Lost(AnswerLost(f"{call.operation} was sent, and the wait for its answer was cut short"))
+    earlier = f"; the attempt before it: {call.error}" if call.error is not None else ""
+    return not_sent(call.operation, f"it was withdrawn, or its time ran out, before that{earlier}")
 
 
 def not_sent(operation: str, why: str) -> NotSent:

@@ -289,9 +289,16 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
 
 def is_second(fired: Source | None) -> bool:
-    """Return whether a cancel of the caller's task is a second one, after `fired`, and not that scope's own cancel."""
-    own = isinstance(fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-    return fired is not None and not own
+    """Return whether a cancel of the caller's task is a second one, after `fired`.
+
+    After a token or a timeout any is; after a scope that was passed only `task.cancel()`: that scope may be around it.
+    """
+    return fired is not None and not (isinstance(fired, anyio.CancelScope) and cancelled_by_scope())
+
+
+def cancelled_by_scope() -> bool:
+    """Return whether a scope around the caller is cancelled."""
+    return anyio.current_effective_deadline() == float("-inf")
 
 
 async def cancelled_around() -> asyncio.CancelledError | None:

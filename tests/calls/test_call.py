@@ -30,7 +30,7 @@ from aioecs._calls.call import Call
 from aioecs._model.attempt import Attempt, Rejected
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
-from aioecs._transport.transport import SentMarker
+from aioecs._transport.transport import SendNotAllowed, SentMarker
 from aioecs.errors import (
     AccessDeniedException,
     CallTimeout,
@@ -709,3 +709,44 @@ def test_a_cancelled_call_that_hangs_is_looked_up_at_once(moment: str) -> None:
         assert len(scene.core.background_tasks) == 0
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize("by", ["clock", "withdrawal"])
+def test_what_is_cut_before_it_is_sent_stays_unsent(by: str) -> None:
+    """Also by a transport that writes in a task of its own, which may take another step before the cut arrives."""
+
+    async def cut(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            with pytest.raises(SendNotAllowed):
+                sent_marker.begin_body()
+        raise AssertionError
+
+    async def work() -> None:
+        call = make_call(make_core(FakeTransport(begins=False, start_task=cut), timeouts=CLOCKS))
+        call.begin()
+        await asyncio.sleep(1)
+        if by == "withdrawal":
+            call.withdraw("stop", "enough")
+        await call.end_waiter()
+        assert [start.outcome for start in call.record.starts()] == [Outcome.NOT_SENT]
+
+    run_in_virtual_time(work())
+
+
+def test_a_call_that_was_throttled_to_its_end_says_so() -> None:
+    """The error of its last attempt is not hidden by the cut of the one that was never made."""
+
+    async def work() -> None:
+        transport = FakeTransport(start_task=throttled)
+        call = make_call(make_core(transport, timeouts=CLOCKS))
+        call.begin()
+        await asyncio.sleep(1)
+        transport.handlers["start_task"] = HeldAttempt(unsent=True)
+        await call.end_waiter()
+        result = call.result()
+        assert isinstance(result, CallTimeout)
+        assert "Rate exceeded" in str(result)
+
+    run_in_virtual_time(work())

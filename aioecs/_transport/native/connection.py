@@ -16,6 +16,7 @@ import attrs
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from aioecs._transport.deadlines import Deadlines
+from aioecs._transport.tls_rejection import HINT, may_want_certificate
 from aioecs._transport.transport import SentMarker
 
 MAX_BODY_SIZE = 16 * 2**20
@@ -88,6 +89,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timeout = 0.0
         self._headers_complete = False
         self._received = 0
+        self._answered = False
         self._body_size = 0
         self._unusable = True
         self.idle_since = 0.0
@@ -115,7 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reset_message()
         try:
             self._transport.write(request)
-        except Exception as error:  # noqa: BLE001 whatever it is, a part of the request may be on its way
+        except Exception as error:  # noqa: BLE001 whatever it is, a part of the request may be written
             self._loop.call_soon(self._fail, error)
 
     def cut(self) -> None:
@@ -219,7 +221,10 @@ class Connection(asyncio.BufferedProtocol):
         """Fail the exchange in progress."""
         self._unusable = True
         when = "its answer was complete" if self._headers_complete or self._fields else "it answered"
-        self._fail(_connection_error(f"the connection was closed before {when}", exc))
+        never_answered = not self._answered and not self._received
+        tls = self._transport.get_extra_info("ssl_object") if never_answered and self._ended is not None else None
+        what = HINT if may_want_certificate(tls, exc) else f"the connection was closed before {when}"
+        self._fail(_connection_error(what, exc))
         self._on_closed(self)
 
     # ---------------------------------------------------------------------------------------- callbacks of httptools
@@ -270,6 +275,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _complete(self) -> None:
         if self._answer is None:
+            self._answered = True
             parts = self._parts
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._answer = Response(self._parser.get_status_code(), self._fields, body)
