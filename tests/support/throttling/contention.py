@@ -105,13 +105,15 @@ class Contention:
     retries: int = 0
     rates: tuple[tuple[float, float], ...] = ()
     stepped: bool = False
+    quick: bool = False
+    """Throttles are answered at once, and served calls after the latency."""
 
     def world(self, seed: int) -> ContendedSimulation:
         """Return a simulation of this bucket with its strangers."""
         phase = 0.2 + 0.8 * random.Random(seed * 7 + 1).random() if self.stepped else None
         rng = random.Random(seed)
         bucket = NoisyBucket(self.burst, self.rate, self.level, phase, self.rates, noise=self.noise, rng=rng)
-        simulation = ContendedSimulation(bucket, NEAR, seed)
+        simulation = ContendedSimulation(bucket, NEAR, seed, quick=self.quick)
         if self.stranger:
             simulation.add_stranger(self.stranger, LONGEST, retries=self.retries)
         return simulation
