@@ -7,8 +7,6 @@ and the opening goes on.
 
 from __future__ import annotations
 
-import math
-
 import attrs
 
 OPENING_SPEED = 6.0  # this multiple of the assumed rate is tried at least
@@ -16,7 +14,7 @@ OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: they
 LARGER_FACTOR = 2.0  # ... and this multiple of both once the bucket has exceeded the estimate
 LARGER_FROM = 1.1  # ... by this factor
 SLOW_START = 8  # calls in flight at first when all are expected to fit at once, and one more for each that was served
-CONTRADICTED_BY = 1  # served calls more than throttled ones show that the first throttle was random
+EARLY = 0.4  # a throttle is early if the bucket has served less than this part of what it could have given
 
 
 def evenly(rate: float, level: float, queued: int) -> float:
@@ -32,13 +30,6 @@ class Opening:
     rate: float
     began: float = 0.0
     served: int = 0
-    level_at_end: float = attrs.field(default=0.0, init=False)
-    """What was believed to be left when the first throttle ended the opening."""
-    _throttled_at: float = attrs.field(default=math.inf, init=False)
-    """When the call was sent that was throttled first."""
-    _ended: float = attrs.field(default=-math.inf, init=False)
-    _surplus: int = attrs.field(default=0, init=False)
-    """Served calls less throttled ones, of those sent from that time until the end."""
 
     def excess(self, now: float) -> float:
         """Return the calls served, relative to what a bucket of the assumed size could have given."""
@@ -56,14 +47,3 @@ class Opening:
         everything = self.served + in_flight + queued
         allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self.rate * round_trip)
         return max(2.0, allowed * (LARGER_FACTOR if self.excess(now) > LARGER_FROM else 1))
-
-    def end(self, now: float, at: float, level: float) -> None:
-        """Note that the call sent at `at` was throttled, the first one."""
-        self.level_at_end, self._throttled_at, self._ended, self._surplus = level, at, now, -1
-
-    def contradicts_end(self, at: float, ok: bool) -> bool:
-        """Count a later answer; return whether they show that the bucket was not empty."""
-        if not self._throttled_at <= at <= self._ended:
-            return False
-        self._surplus += 1 if ok else -1
-        return self._surplus > CONTRADICTED_BY

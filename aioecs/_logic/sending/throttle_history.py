@@ -45,14 +45,9 @@ UNEXPECTED = 1.0  # what a throttle adds to the contradiction if the model had a
 EXPECTED = 0.3  # ... if it had none
 SERVED = 0.25  # what a served call takes away: more than a fifth of the calls throttled is a contradiction
 CONTRADICTED = 5.0  # the contradiction beyond which the learner restarts
+DOUBTFUL = 1.5  # the contradiction beyond which the cause of a throttle is probed; twice as much the next time, ...
+MOST_DOUBTFUL = 4.0  # ... up to this
 CUT = 0.97  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
-
-USUAL = 0.03  # throttles per served call that a bucket of one's own causes
-SUSPICIOUS = 6.0  # throttles beyond those that are suspected to be random ...
-SUSPECTED_AFTER = 200  # ... when at least so many calls were served ...
-SUSPECTED_BELOW = 0.25  # ... and at most this part of them was throttled; more is a contradiction
-ONCE_MORE = 4.0  # how much stronger the suspicion must be after a test that refuted it
-MOST_RANDOM = 2.0  # throttles per served call; more of them are not tested when a learner restarts
 
 
 @attrs.define
@@ -63,10 +58,9 @@ class ThrottleHistory:
     _throttles: float = attrs.field(default=0.0, init=False)
     """Throttles beyond those that are tolerated."""
     _contradiction: float = attrs.field(default=0.0, init=False)
-    _served: int = attrs.field(default=0, init=False)
-    _throttled: int = attrs.field(default=0, init=False)
-    _suspicion: float = attrs.field(default=0.0, init=False)
-    _suspicious: float = attrs.field(default=SUSPICIOUS, init=False)
+    _doubt: float = attrs.field(default=0.0, init=False)
+    """The contradiction since the last probe."""
+    _doubtful: float = attrs.field(default=DOUBTFUL, init=False)
 
     @property
     def gain(self) -> float:
@@ -100,40 +94,33 @@ class ThrottleHistory:
         """The part of its rate that a learner keeps at a throttle."""
         return CUT if self.restarted else 1.0
 
-    @property
-    def may_be_random(self) -> bool:
-        """Whether a learner that restarts is to test if its throttles are random."""
-        return self._throttled <= MOST_RANDOM * self._served
-
-    @property
-    def suspects_random(self) -> bool:
-        """Whether a learner that did not restart is to test that: a few throttles too many for its own bucket."""
-        few = self._served >= SUSPECTED_AFTER and self._throttled <= SUSPECTED_BELOW * self._served
-        return few and not self.restarted and self._suspicion >= self._suspicious
-
-    def refute_random(self) -> None:
-        """Note that a test has shown throttles not to be random."""
-        self._suspicion, self._suspicious = 0.0, self._suspicious * ONCE_MORE
+    def doubts(self) -> bool:
+        """Return whether to probe the cause of the latest throttle: throttles contradict the model, since the last time."""
+        if self._doubt < self._doubtful:
+            return False
+        self._doubt, self._doubtful = 0.0, min(2 * self._doubtful, MOST_DOUBTFUL)
+        return True
 
     def count_served(self) -> None:
         """Count a call that was served."""
-        self._served += 1
-        self._suspicion = max(0.0, self._suspicion - USUAL)
         self._throttles = max(0.0, self._throttles - TOLERATED)
         self._contradiction = max(0.0, self._contradiction - SERVED)
+        self._doubt = max(0.0, self._doubt - SERVED)
 
     def count_throttled(self, level: float, in_a_row: int) -> bool:
         """Count a throttle at this believed level, after so many others without a served call in between.
 
         Returns whether the model is contradicted so far that the learner is to restart; True at most once.
         """
-        self._throttled += 1
-        self._suspicion += not in_a_row
         if in_a_row < COUNTED_IN_A_ROW:
             self._throttles = min(self._throttles + 1, MOST_THROTTLES)
-        if self.restarted or in_a_row > 1:
+        if in_a_row > 1:
             return False
-        self._contradiction += UNEXPECTED if level >= 1 else EXPECTED
+        contradiction = UNEXPECTED if level >= 1 else EXPECTED
+        self._doubt += contradiction
+        if self.restarted:
+            return False
+        self._contradiction += contradiction
         self.restarted = self._contradiction > CONTRADICTED
         if self.restarted:
             self._throttles = RESTARTED_AT
