@@ -35,6 +35,7 @@ from aioecs._logic.sending.probe import EARLY_PROBES, NOISY_PROBES, TRACKING_PRO
 from aioecs._logic.sending.throttle_history import ThrottleHistory
 
 LEAST_KEPT = 0.25  # the first throttle cuts the estimate to no less than this part: the bucket may have been empty
+SHORT_QUEUE = 2.0  # seconds' calls: fewer keep the estimate, as they end before one that is too high wastes much
 
 SAVED_TOKENS = 3.6  # tokens that accumulate in the pause after a throttle, so that noise doesn't empty the bucket
 RETRY_AFTER = 0.15  # tokens more: the wait for the one that was missing
@@ -43,6 +44,7 @@ LARGE_BUCKET = 18.0  # a bucket of this size fits both; in a smaller one they sh
 RISE = 1.2  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
 UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
 RISE_DECAY = 0.2  # by how much that falls with each further measurement
+KNOWN = 2  # measurements of much the same rate make it known
 CHANGED_BY = 0.3  # a measurement that differs by this part of the rate counts as one of the first again
 HALVING_FLIGHT = 20.0  # calls in flight that halve the rise, since only their answers show that they were sent too fast
 SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate, and beyond noise, that double the rate
@@ -89,8 +91,8 @@ class RateLearner:
     _paired: bool = attrs.field(default=False, init=False)
     _pair_sent: bool = attrs.field(default=False, init=False)
 
-    _fits: bool = attrs.field(default=False, init=False)
-    """What is queued is expected to fit into the bucket."""
+    _queued: int = attrs.field(default=1, init=False)
+    """Calls that were queued when last asked."""
     _probe: Probe | None = attrs.field(default=None, init=False)
     """The throttle whose cause is being found out."""
     _noise: int = attrs.field(default=0, init=False)
@@ -127,8 +129,7 @@ class RateLearner:
     def next_at(self, now: float, left: int | None = None) -> float | None:
         """Return when to send next, never before `now`; a second call changes nothing."""
         self._advance(now)
-        queued = left or 1
-        self._fits = queued <= self._level
+        queued = self._queued = left or 1
         start, trip = self._start, self._round_trip_time(now)
         if self._probe is not None:
             return now if self._probe.may_send(self._in_flight) else max(now, self._last_sent + SILENCE + 2 * trip)
@@ -230,7 +231,8 @@ class RateLearner:
 
     def _end_opening(self, now: float, met: float) -> None:
         lasted = max(1e-3, met - self._start.began)
-        self._rate = max(FLOOR, self._start.rate * max(LEAST_KEPT, self._start.excess(met)))
+        kept = 1.0 if self._queued < SHORT_QUEUE * self._start.rate else LEAST_KEPT
+        self._rate = max(FLOOR, self._start.rate * max(kept, self._start.excess(met)))
         self._opening, self._first_drain = False, (self._start.served, lasted)
         self._burst = max(1.0, self._start.served - self._rate * lasted)
         self._empty = self._base = met
@@ -286,7 +288,7 @@ class RateLearner:
         if not self._opening and at < self._reacted:
             if met > self._empty:
                 self._empty, self._since_empty = met, 0
-        elif not self._opening and self._history.count_throttled(self._level + 1, self._dry):
+        elif not self._opening and self._history.count_throttled(self._has_tokens(), self._dry):
             self._restart(now, met)
         elif (probes := self._probes(now)) is not None:
             rate = max(self._rate, self._published.rate)
@@ -294,13 +296,17 @@ class RateLearner:
         else:
             self._learn_empty(now, met)
 
+    def _has_tokens(self) -> bool:
+        """Return whether the latest throttle is a surprise: tokens are believed to be left, or little is known yet."""
+        return self._level >= 0 or (self._measured < KNOWN and not self._dry and self._burst > 1)
+
     def _probes(self, now: float) -> int | None:
         """Return how many calls are to show the cause of a throttle at first; None if an empty bucket explains it."""
         if self._noise:
             return NOISY_PROBES
         if self._opening:
             early = self._start.excess(now) < EARLY
-            return EARLY_PROBES if early else 0 if self._fits else None
+            return EARLY_PROBES if early else 0 if self._queued <= self._level else None
         return TRACKING_PROBES if not self._paired and self._history.doubts() else None
 
     def _restart(self, now: float, met: float) -> None:

@@ -107,8 +107,8 @@ class ThrottleHistory:
         self._contradiction = max(0.0, self._contradiction - SERVED)
         self._doubt = max(0.0, self._doubt - SERVED)
 
-    def count_throttled(self, level: float, in_a_row: int) -> bool:
-        """Count a throttle at this believed level, after so many others without a served call in between.
+    def count_throttled(self, surprising: bool, in_a_row: int) -> bool:
+        """Count a throttle that the model had a token for, or none, after so many others with nothing served in between.
 
         Returns whether the model is contradicted so far that the learner is to restart; True at most once.
         """
@@ -116,7 +116,7 @@ class ThrottleHistory:
             self._throttles = min(self._throttles + 1, MOST_THROTTLES)
         if in_a_row > 1:
             return False
-        contradiction = UNEXPECTED if level >= 1 else EXPECTED
+        contradiction = UNEXPECTED if surprising else EXPECTED
         self._doubt += contradiction
         if self.restarted:
             return False
