@@ -1,8 +1,7 @@
-"""The opening of `rate_learner`: a bucket that is assumed full, what it has served, and what its first throttle means.
+"""The opening of `rate_learner`: a bucket that is assumed full, and what it has served.
 
-The first throttle ends the opening, as it shows an empty bucket. Calls that were sent at the same time or later prove
-it: an empty bucket throttles nearly all of them. If more of them are served than throttled, the throttle was random,
-and the opening goes on.
+The first throttle ends the opening, as it shows an empty bucket. One that comes early, or where all calls were expected
+to fit, may be random: see `probe`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: they
 LARGER_FACTOR = 2.0  # ... and this multiple of both once the bucket has exceeded the estimate
 LARGER_FROM = 1.1  # ... by this factor
 SLOW_START = 8  # calls in flight at first when all are expected to fit at once, and one more for each that was served
+LEAST_KEPT = 0.25  # the first throttle cuts the estimate to no less than this part: the bucket may have been empty
+SHORT_QUEUE = 80  # ... unless fewer calls are queued: they end before an estimate that is too high wastes many
 EARLY = 0.4  # a throttle is early if the bucket has served less than this part of what it could have given
 
 
@@ -47,3 +48,8 @@ class Opening:
         everything = self.served + in_flight + queued
         allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self.rate * round_trip)
         return max(2.0, allowed * (LARGER_FACTOR if self.excess(now) > LARGER_FROM else 1))
+
+    def rate_after(self, now: float, queued: int) -> float:
+        """Return the estimate of the rate after the throttle that ends the opening."""
+        kept = 1.0 if queued < SHORT_QUEUE else LEAST_KEPT
+        return self.rate * max(kept, self.excess(now))

@@ -43,6 +43,7 @@ class Probe:
     _evidence: int = attrs.field(default=0, init=False)
     """Probes sent, and calls in flight that have ended."""
     _served: int = attrs.field(default=0, init=False)
+    _throttled: int = attrs.field(default=0, init=False)
     _probing: bool = attrs.field(default=False, init=False)
     _overdue: bool = attrs.field(default=False, init=False)
 
@@ -50,7 +51,7 @@ class Probe:
         self.empty_at = self.met
 
     def may_send(self, in_flight: int) -> bool:
-        """Return whether to send a probe now. The first ones wait for the calls in flight, which may make them needless."""
+        """Return whether to send a probe now; the first waits for the calls in flight, which may make it needless."""
         return self._evidence < self._wanted and (self.noisy or self._probing or not in_flight)
 
     def sent(self, in_flight: int) -> None:
@@ -69,12 +70,20 @@ class Probe:
             return
         self._evidence += at < self.began
         self._served += ok
+        self._throttled += not ok
         if not ok:
             self.empty_at = max(self.empty_at, met)
 
+    def set_back(self, by: float) -> None:
+        """Adjust to a clock that was set back."""
+        self.at, self.met, self.began, self.empty_at = self.at - by, self.met - by, self.began - by, self.empty_at - by
+
     def shows_random(self, met: float) -> bool:
-        """Return whether more was served, of the calls that arrived until then, than an empty bucket could have given."""
-        return self._served > (NOISY_SURPLUS if self.noisy else SURPLUS) + self.rate * (met - self.met)
+        """Return whether more was served, of the calls that arrived by then, than an empty bucket could have given."""
+        refilled = self.rate * (met - self.met)
+        if self.noisy:
+            return self._served > NOISY_SURPLUS + refilled
+        return self._served > max(self._throttled, SURPLUS + refilled)
 
     def shows_empty(self, in_flight: int) -> bool:
         """Return whether all ends are known, and do not show random throttles."""

@@ -21,7 +21,8 @@ Throttles cost little if few calls are in flight when they begin. Three phases f
 
 A bucket of one token overflows while tokens are saved: the smaller it is, the fewer are saved. Where it seems tiny (or
 was empty at first), a pair of calls sent together decides. Throttles that do not come from an own bucket:
-`throttle_history` is about other users and crowds of equal learners, `group_test` about random throttles.
+`throttle_history` is about other users and crowds of equal learners, `probe` about random throttles: they don't end the
+opening, or begin it anew.
 """
 
 from __future__ import annotations
@@ -33,22 +34,13 @@ import attrs
 from aioecs._logic.sending.opening import EARLY, OPENING_SPEED, Opening, evenly
 from aioecs._logic.sending.probe import EARLY_PROBES, NOISY_PROBES, TRACKING_PROBES, Probe
 from aioecs._logic.sending.throttle_history import ThrottleHistory
-
-LEAST_KEPT = 0.25  # the first throttle cuts the estimate to no less than this part: the bucket may have been empty
-SHORT_QUEUE = 2.0  # seconds' calls: fewer keep the estimate, as they end before one that is too high wastes much
+from aioecs._logic.sending.tracking import tracking_speed
 
 SAVED_TOKENS = 3.6  # tokens that accumulate in the pause after a throttle, so that noise doesn't empty the bucket
 RETRY_AFTER = 0.15  # tokens more: the wait for the one that was missing
-RESUME_BELOW = 0.4  # how far below the measured rate sending resumes, as a part of it
-LARGE_BUCKET = 18.0  # a bucket of this size fits both; in a smaller one they shrink in proportion
-RISE = 1.2  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
-UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
-RISE_DECAY = 0.2  # by how much that falls with each further measurement
+LARGE_BUCKET = 18.0  # a bucket of this size fits them; in a smaller one fewer are saved, in proportion
 KNOWN = 2  # measurements of much the same rate make it known
 CHANGED_BY = 0.3  # a measurement that differs by this part of the rate counts as one of the first again
-HALVING_FLIGHT = 20.0  # calls in flight that halve the rise, since only their answers show that they were sent too fast
-SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate, and beyond noise, that double the rate
-
 LEAST_SERVED = 5  # calls served, and ...
 LEAST_SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
 LONGEST_PAUSE = 0.3  # the longest pause while the bucket is dry, in seconds; longer for lower rates
@@ -207,7 +199,8 @@ class RateLearner:
 
     def _set_back(self, by: float) -> None:
         self._start.began -= by
-        self._probe = None
+        if self._probe is not None:
+            self._probe.set_back(by)
         for moment in ("slot", "resumed", "reacted", "empty", "base", "last_sent", "last_served"):
             setattr(self, f"_{moment}", getattr(self, f"_{moment}") - by)
 
@@ -218,7 +211,7 @@ class RateLearner:
         return max(ROUND_TRIP, now - self._start.began) if self._round_trip is None else self._round_trip
 
     def _open(self, now: float) -> None:
-        self._opening, self._dry = True, 0
+        self._opening, self._dry, self._probe = True, 0, None
         self._history = ThrottleHistory()
         self._start = Opening(self._burst, self._rate, now)
 
@@ -231,8 +224,7 @@ class RateLearner:
 
     def _end_opening(self, now: float, met: float) -> None:
         lasted = max(1e-3, met - self._start.began)
-        kept = 1.0 if self._queued < SHORT_QUEUE * self._start.rate else LEAST_KEPT
-        self._rate = max(FLOOR, self._start.rate * max(kept, self._start.excess(met)))
+        self._rate = max(FLOOR, self._start.rate_after(met, self._queued))
         self._opening, self._first_drain = False, (self._start.served, lasted)
         self._burst = max(1.0, self._start.served - self._rate * lasted)
         self._empty = self._base = met
@@ -244,15 +236,9 @@ class RateLearner:
         return min(1.0, self._burst / LARGE_BUCKET)
 
     def _tracking_speed(self, now: float, left: int | None) -> float:
-        rate, saving = self._rate, self._saving()
-        in_flight = rate * self._round_trip_time(now)
-        rise = max(RISE * math.sqrt(rate) * saving * saving, UNMEASURED_RISE * rate * RISE_DECAY**self._measured)
-        rise *= self._history.gain / (1 + in_flight / HALVING_FLIGHT)
-        resume = rate * (1 - RESUME_BELOW * saving * self._history.resume_weight)
-        speed = resume + rise * max(0.0, now - self._resumed)
-        surplus = self._since_empty - rate * (now - self._empty) - self._history.surplus
-        if surplus > 0:
-            speed *= 1 + surplus / (SURPLUS_DOUBLES + in_flight)
+        rate, in_flight = self._rate, self._rate * self._round_trip_time(now)
+        elapsed, surplus = max(0.0, now - self._resumed), self._since_empty - rate * (now - self._empty)
+        speed = tracking_speed(rate, self._saving(), self._measured, in_flight, self._history, elapsed, surplus)
         if left is None or self._level <= 0:
             return speed
         return max(speed, evenly(rate, self._level, left) if left > self._level + 1 else OPENING_SPEED * rate)
@@ -261,8 +247,7 @@ class RateLearner:
         if not self._opening and met - self._last_served < SAME_MOMENT / self._rate:
             self._burst = max(self._burst, LARGE_BUCKET)
         self._start.served += 1
-        self._dry = 0
-        self._last_served = met
+        self._dry, self._last_served = 0, met
         if self._opening:
             self._grow(now)
             return
@@ -291,8 +276,7 @@ class RateLearner:
         elif not self._opening and self._history.count_throttled(self._has_tokens(), self._dry):
             self._restart(now, met)
         elif (probes := self._probes(now)) is not None:
-            rate = max(self._rate, self._published.rate)
-            self._probe = Probe(at, met, now, rate, probes, noisy=self._noise > 0)
+            self._probe = Probe(at, met, now, max(self._rate, self._published.rate), probes, noisy=self._noise > 0)
         else:
             self._learn_empty(now, met)
 

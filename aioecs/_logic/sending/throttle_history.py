@@ -16,14 +16,16 @@
 - Random throttles, which do not depend on the rate. Then every cut is a loss. A learner can't distinguish them from a
   crowd by its own rate: one of many does not move the share of throttled calls. Lowering the rate to see whether that
   share falls was tried: it makes a crowd collapse, as each member takes the others for noise. What distinguishes them
-  is whether throttles come in clusters; `group_test` finds out. It is started where throttles contradict the model:
-  - Some in a row that the model had tokens for. Then the learner *restarts* once, at more than half the believed rate
-    and with a small gain. If the throttles aren't random, each takes a little off the rate, alike for all learners of
-    a crowd, which so begin and end their descent at the same rate.
-  - After many calls, a few more than a bucket of one's own throttles. Nothing else changes then.
+  are the calls sent right after a throttle, see `probe`. They cost a few throttles if the bucket is empty, so only
+  throttles that contradict the model are probed, at first after a few and later after more.
+
+Where the contradiction goes on, the learner *restarts* once, at more than half the believed rate and with a small gain.
+If the throttles aren't random, each takes a little off the rate, alike for all learners of a crowd, which so begin and
+end their descent at the same rate.
 
 Also tried: about one throttle in 20 seconds for each learner, whatever its rate, which wastes less but leaves shares
-unequal for minutes; a restart when the test is refuted, and more frequent tests, which make 64 learners less equal.
+unequal for minutes; and calls in groups of five, whose order shows whether throttles come in clusters. That took some
+hundred calls to be sure, and kept the rate low meanwhile.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ class ThrottleHistory:
         return CUT if self.restarted else 1.0
 
     def doubts(self) -> bool:
-        """Return whether to probe the cause of the latest throttle: throttles contradict the model, since the last time."""
+        """Return whether to probe the cause of the latest throttle: those since the last probe contradict the model."""
         if self._doubt < self._doubtful:
             return False
         self._doubt, self._doubtful = 0.0, min(2 * self._doubtful, MOST_DOUBTFUL)
@@ -108,7 +110,9 @@ class ThrottleHistory:
         self._doubt = max(0.0, self._doubt - SERVED)
 
     def count_throttled(self, surprising: bool, in_a_row: int) -> bool:
-        """Count a throttle that the model had a token for, or none, after so many others with nothing served in between.
+        """Count a throttle, after so many others with nothing served in between.
+
+        It is surprising if the model had a token for it, or if little is known yet.
 
         Returns whether the model is contradicted so far that the learner is to restart; True at most once.
         """

@@ -1,0 +1,94 @@
+"""probe: the calls sent right after a throttle show whether it was random."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from aioecs._logic.sending.probe import EARLY_PROBES, NOISY_PROBES, Probe
+
+
+def probe(first: int = EARLY_PROBES, *, noisy: bool = False) -> Probe:
+    """Return the probe of a throttle at 1.0 s, answered at 1.01 s, on a bucket of 40 calls a second."""
+    return Probe(1.0, 1.005, 1.01, 40.0, first, noisy=noisy)
+
+
+def cause(bucket: Iterator[bool], *, noisy: bool = False) -> tuple[str, int]:
+    """Send what the probe asks for, 1 ms apart; return the cause that it shows, and the calls that it took."""
+    each, now = probe(NOISY_PROBES if noisy else EARLY_PROBES, noisy=noisy), 1.01
+    for number in itertools.count():
+        if each.shows_empty(0):
+            return "empty", number
+        assert each.may_send(0)
+        each.sent(0)
+        each.answered(now, now + 0.001, next(bucket))
+        now += 0.001
+        if each.shows_random(now):
+            return "random", number + 1
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "shown"),
+    [
+        ([False] * 9, ("empty", 2)),
+        ([True, *[False] * 9], ("empty", 4)),
+        ([True] * 9, ("random", 3)),
+        ([False, True, True, False, True], ("random", 5)),
+    ],
+)
+def test_few_calls_show_the_cause(outcomes: list[bool], shown: tuple[str, int]) -> None:
+    """An empty bucket serves one of them at most."""
+    assert cause(iter(outcomes)) == shown
+
+
+def test_known_random_throttles_need_more_calls_to_show_an_empty_bucket() -> None:
+    """And fewer served ones to be confirmed."""
+    assert cause(iter([False] * 9), noisy=True) == ("empty", NOISY_PROBES)
+    assert cause(iter([False, False, True, True]), noisy=True) == ("random", 4)
+
+
+def test_what_is_refilled_meanwhile_shows_nothing() -> None:
+    """Four calls served within 0.1 s are no more than an empty bucket gives."""
+    each = probe()
+    for number in range(1, 5):
+        each.answered(1.01, 1.005 + number / 40, True)
+        assert not each.shows_random(1.005 + number / 40)
+
+
+def test_calls_in_flight_count_if_they_were_sent_later() -> None:
+    """They are awaited before a call is sent for the test; one sent, or arrived, before the throttled call is no evidence."""
+    each = probe()
+    assert not each.may_send(3)
+    each.answered(0.99, 1.02, True)
+    each.answered(1.0, 1.004, True)
+    for at in (1.001, 1.002):
+        each.answered(at, 1.02, False)
+    assert not each.shows_random(1.02)
+    assert each.shows_empty(0)
+    assert each.empty_at == 1.02
+
+
+def test_throttles_that_are_answered_sooner_decide_nothing() -> None:
+    """ECS answers a throttled call at once: all ends are awaited."""
+    each = probe()
+    for _ in range(2):
+        each.sent(0)
+    each.answered(1.011, 1.012, False)
+    assert not each.shows_empty(1)
+    each.answered(1.011, 1.012, False)
+    assert each.shows_empty(0)
+
+
+@pytest.mark.parametrize("change", [lambda each: each.unsent(1.02), lambda each: each.set_back(5.0)])
+def test_a_probe_that_was_not_sent_and_a_clock_that_was_set_back(change: Callable[[Probe], None]) -> None:
+    """The first makes room for another one, the second changes nothing."""
+    each = probe()
+    for _ in range(EARLY_PROBES):
+        assert each.may_send(0)
+        each.sent(0)
+    allowed = each.may_send(0)
+    change(each)
+    assert each.may_send(0) is (allowed or each.at == 1.0)
