@@ -269,7 +269,7 @@ class RateLearner:
             self._level = min(self._level, -float(self._in_flight))
 
     def _learn_throttled(self, now: float, met: float, at: float) -> None:
-        """React to a throttle: begin to find out its cause, if that is doubtful."""
+        """React to a throttle: probe its cause, if that is not clear."""
         if not self._opening and at < self._reacted:
             if met > self._empty:
                 self._empty, self._since_empty = met, 0
@@ -291,7 +291,7 @@ class RateLearner:
         if self._opening:
             early = self._start.excess(now) < EARLY
             return EARLY_PROBES if early else 0 if self._queued <= self._level else None
-        return TRACKING_PROBES if not self._paired and self._history.doubts() else None
+        return TRACKING_PROBES if not self._paired and self._history.wants_probe() else None
 
     def _restart(self, now: float, met: float) -> None:
         """Forget what was learnt about the bucket."""

@@ -47,8 +47,8 @@ UNEXPECTED = 1.0  # what a throttle adds to the contradiction if the model had a
 EXPECTED = 0.3  # ... if it had none
 SERVED = 0.25  # what a served call takes away: more than a fifth of the calls throttled is a contradiction
 CONTRADICTED = 5.0  # the contradiction beyond which the learner restarts
-DOUBTFUL = 1.5  # the contradiction beyond which the cause of a throttle is probed; twice as much the next time, ...
-MOST_DOUBTFUL = 4.0  # ... up to this
+SUSPICIOUS = 1.5  # the contradiction beyond which the cause of a throttle is probed; twice as much the next time, ...
+MOST_SUSPICIOUS = 4.0  # ... up to this
 CUT = 0.97  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
 
 
@@ -60,9 +60,9 @@ class ThrottleHistory:
     _throttles: float = attrs.field(default=0.0, init=False)
     """Throttles beyond those that are tolerated."""
     _contradiction: float = attrs.field(default=0.0, init=False)
-    _doubt: float = attrs.field(default=0.0, init=False)
+    _suspicion: float = attrs.field(default=0.0, init=False)
     """The contradiction since the last probe."""
-    _doubtful: float = attrs.field(default=DOUBTFUL, init=False)
+    _probed_from: float = attrs.field(default=SUSPICIOUS, init=False)
 
     @property
     def gain(self) -> float:
@@ -96,18 +96,21 @@ class ThrottleHistory:
         """The part of its rate that a learner keeps at a throttle."""
         return CUT if self.restarted else 1.0
 
-    def doubts(self) -> bool:
-        """Return whether to probe the cause of the latest throttle: those since the last probe contradict the model."""
-        if self._doubt < self._doubtful:
+    def wants_probe(self) -> bool:
+        """Return whether to probe the cause of the latest throttle: those since the last probe contradict the model.
+
+        If so, the count begins anew.
+        """
+        if self._suspicion < self._probed_from:
             return False
-        self._doubt, self._doubtful = 0.0, min(2 * self._doubtful, MOST_DOUBTFUL)
+        self._suspicion, self._probed_from = 0.0, min(2 * self._probed_from, MOST_SUSPICIOUS)
         return True
 
     def count_served(self) -> None:
         """Count a call that was served."""
         self._throttles = max(0.0, self._throttles - TOLERATED)
         self._contradiction = max(0.0, self._contradiction - SERVED)
-        self._doubt = max(0.0, self._doubt - SERVED)
+        self._suspicion = max(0.0, self._suspicion - SERVED)
 
     def count_throttled(self, surprising: bool, in_a_row: int) -> bool:
         """Count a throttle, after so many others with nothing served in between.
@@ -121,7 +124,7 @@ class ThrottleHistory:
         if in_a_row > 1:
             return False
         contradiction = UNEXPECTED if surprising else EXPECTED
-        self._doubt += contradiction
+        self._suspicion += contradiction
         if self.restarted:
             return False
         self._contradiction += contradiction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_what_is_refilled_meanwhile_shows_nothing() -> None:
 
 
 def test_calls_in_flight_count_if_they_were_sent_later() -> None:
-    """They are awaited before a call is sent for the test; one sent, or arrived, before the throttled call is no evidence."""
+    """They are awaited before a probe is sent; one sent, or arrived, before the throttled call shows nothing."""
     each = probe()
     assert not each.may_send(3)
     each.answered(0.99, 1.02, True)
@@ -82,13 +82,29 @@ def test_throttles_that_are_answered_sooner_decide_nothing() -> None:
     assert each.shows_empty(0)
 
 
-@pytest.mark.parametrize("change", [lambda each: each.unsent(1.02), lambda each: each.set_back(5.0)])
-def test_a_probe_that_was_not_sent_and_a_clock_that_was_set_back(change: Callable[[Probe], None]) -> None:
-    """The first makes room for another one, the second changes nothing."""
+def test_a_probe_that_was_not_sent_lets_another_one_be_sent() -> None:
+    """Its permit was given back."""
     each = probe()
     for _ in range(EARLY_PROBES):
-        assert each.may_send(0)
         each.sent(0)
-    allowed = each.may_send(0)
-    change(each)
-    assert each.may_send(0) is (allowed or each.at == 1.0)
+    assert not each.may_send(0)
+    each.unsent(1.02)
+    assert each.may_send(0)
+
+
+def test_a_clock_that_is_set_back_changes_nothing() -> None:
+    """Only distances count."""
+    one, other = probe(), probe()
+    other.set_back(5.0)
+    for each, base in ((one, 0.0), (other, -5.0)):
+        for outcome in (True, True, True, True):
+            each.answered(base + 1.02, base + 1.021, outcome)
+        assert each.shows_random(base + 1.021)
+        assert each.empty_at == pytest.approx(base + 1.005)
+
+
+def test_answers_that_never_come_are_not_awaited_for_good() -> None:
+    """The rate learner sends a call after a silence, and that ends the probe."""
+    each = probe()
+    each.sent(3)
+    assert each.shows_empty(4)
