@@ -19,7 +19,9 @@ from aioecs._client.log_poller import LogPoller
 from aioecs._logic.tasks.log_source import LogSource, log_drivers, log_sources
 from aioecs._logic.tasks.task_address import addressed
 from aioecs._logic.tasks.task_progress import is_over
+from aioecs._model import limits
 from aioecs._model.log_line import LogLine
+from aioecs._model.options import of_kind
 from aioecs._model.shapes.task import DescribeTasksRequest, Task
 from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, fired, reason_of
@@ -128,9 +130,17 @@ class Logs(InstanceWaits, Waits):
     async def log_tail(self, result: TaskResult, count: int = 20) -> tuple[LogLine, ...]:
         """Return the last lines of the containers that a result was judged by, in the order of their times.
 
-        It raises nothing: where the log can't be read, or there is none, that is logged once, and none are returned.
+        `count` is 10,000 at most. Where the log can't be read, or there is none, that is logged once, and none are
+        returned.
+
+        Raises:
+            InvalidRequest: an argument is not what it must be.
+            ClientStateError: the client isn't open.
         """
         core = self._core()
+        of_kind(result, TaskResult, "result")
+        if not limits.log_lines(count, "count"):
+            return ()
         try:
             async with asyncio.timeout(TAIL_SECONDS):
                 return await self._tail(result, count)

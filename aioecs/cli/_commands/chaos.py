@@ -17,7 +17,7 @@ from rich.text import Text
 from aioecs import CancelToken
 from aioecs.cli._commands.local import read_faults
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._options import HOW, OUTPUT, WHERE, AsJson, UsageError
+from aioecs.cli._options import HOW, OUTPUT, WHERE, AllowHost, AsJson, Faults, Host, Port, UsageError
 from aioecs.cli._signals import interrupts
 
 if TYPE_CHECKING:
@@ -64,26 +64,10 @@ def chaos(
         str | None,
         typer.Option("--upstream", metavar="URL", help="The endpoint of ECS behind it.", rich_help_panel=WHERE),
     ] = None,
-    faults: Annotated[
-        Path | None,
-        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
-    ] = None,
-    port: Annotated[
-        int,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
-    ] = 0,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
-    ] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="Name by which it may be called, beside addresses and localhost.",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
+    faults: Faults = None,
+    port: Port = 0,
+    host: Host = "127.0.0.1",
+    allow_host: AllowHost = None,
     sign: Annotated[
         Signature | None,
         typer.Option(
@@ -172,7 +156,8 @@ async def serve(
     """Serve a fault proxy until SIGINT or SIGTERM; the second of them ends the process.
 
     Raises:
-        UsageError: it can't work so: the URL is no endpoint, the port is in use, there are no credentials.
+        UsageError: it can't work so: the URL is no endpoint, the port is in use, there are no credentials, or the
+            record can't be written.
     """
     from aioecs.testing import FaultProxy, FaultProxyError
 
@@ -180,6 +165,8 @@ async def serve(
     with interrupts(token, lambda: end(0)):
         try:
             async with FaultProxy(upstream, **settings) as proxy:
+                if truth is not None:
+                    _write(truth, "", "a")  # before anything happens that is to be in it
                 if as_json:
                     streams.write(as_line(proxy))
                 else:
@@ -201,7 +188,20 @@ def _report(proxy: FaultProxy, streams: Streams, file: Path | None, *, as_json: 
     else:
         streams.say(*as_lines(summary(record)))
     if file is not None:
-        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        _write(file, json.dumps(record, indent=1) + "\n", "w")
+
+
+def _write(file: Path, text: str, mode: str) -> None:
+    """Write the record, or with no text check that it can be written.
+
+    Raises:
+        UsageError: it can't be.
+    """
+    try:
+        with file.open(mode, encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise UsageError(f"--truth: {file}: {error.strerror or error}") from error
 
 
 def summary(record: dict[str, Any]) -> dict[str, Any]:

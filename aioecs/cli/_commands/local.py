@@ -15,7 +15,7 @@ from rich.text import Text
 
 from aioecs import CancelToken
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._options import HOW, WHERE, AsJson, UsageError
+from aioecs.cli._options import HOW, AllowHost, AsJson, Faults, Host, Port, UsageError
 from aioecs.cli._signals import interrupts
 
 if TYPE_CHECKING:
@@ -73,13 +73,8 @@ class Served:
 
 
 def local(
-    port: Annotated[
-        int,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
-    ] = 0,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
-    ] = "127.0.0.1",
+    port: Port = 0,
+    host: Host = "127.0.0.1",
     region: Annotated[
         str, typer.Option("--region", metavar="REGION", help="Region in its ARNs.", rich_help_panel=HOW)
     ] = "us-east-1",
@@ -148,19 +143,8 @@ def local(
     fargate: Annotated[
         bool, typer.Option("--fargate", help="Run tasks on Fargate by default.", rich_help_panel=HOW)
     ] = False,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="Name by which it may be called, beside addresses and localhost.",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
-    faults: Annotated[
-        Path | None,
-        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
-    ] = None,
+    allow_host: AllowHost = None,
+    faults: Faults = None,
     as_json: AsJson = False,
 ) -> int:
     """Serve until a signal, and return the exit status; `HELP` is what the user reads."""
@@ -242,7 +226,7 @@ def read_definitions(path: Path) -> list[dict[str, Any]]:
 
     engine = Engine()
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json.loads(path.read_text(encoding="utf-8-sig"))
         definitions = [_definition(each) for each in (found if isinstance(found, list) else [found])]
         for definition in definitions:
             engine.call("RegisterTaskDefinition", definition)
@@ -270,7 +254,7 @@ def read_faults(path: Path) -> list[Fault]:
     from aioecs.testing import faults_from_script
 
     try:
-        return faults_from_script(path.read_text(encoding="utf-8"))
+        return faults_from_script(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--faults: {path}: {error.strerror or error}") from error
     except ValueError as error:
