@@ -49,7 +49,7 @@ SERVED = 0.25  # what a served call takes away: more than a fifth of the calls t
 CONTRADICTED = 5.0  # the contradiction beyond which the learner restarts
 SUSPICIOUS = 1.5  # the contradiction beyond which the cause of a throttle is probed; twice as much the next time, ...
 MOST_SUSPICIOUS = 4.0  # ... up to this
-CUT = 0.97  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
+CUT = 0.965  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
 
 
 @attrs.define

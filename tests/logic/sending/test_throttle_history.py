@@ -42,8 +42,8 @@ def test_sixteen_learners_share_a_bucket_equally() -> None:
 
 
 def test_a_crowd_of_learners_wastes_little() -> None:
-    """64 learners in their third minute; in the second they waste 11 %."""
-    each = share(64, (120, 180))
+    """64 learners in their second minute; in the first they find their rates."""
+    each = share(64, (60, 120))
     assert 0.9 <= each.total <= 1.1
     assert each.wasted <= 0.1
     assert each.fairness >= 0.9
