@@ -2,9 +2,10 @@
 
     python -m benchmarks.throttles [--quick]
 
-Each row is a cause of throttles: 30 or 50 % at random on an ample bucket, 30 % on a bucket of 5 calls and 40 a second, or
-another client that sends 38 or 44 calls a second to such a bucket and began a second before. A client that fails starts is not fast: it gave up. All make
-one call a start, 50 at once; each figure is the median of the rounds, and the fewest that were started in any round.
+Each row is a cause of throttles: 30 or 50 % at random on an ample bucket, 30 % on a bucket of 5 calls and 40 a second,
+or another client that sends 38 or 44 calls a second to such a bucket and began a second before. A client that fails
+starts is not fast: it gave up. All make one call a start, 50 at once; each figure is the median of the rounds, and the
+fewest that were started in any round.
 """
 
 from __future__ import annotations
