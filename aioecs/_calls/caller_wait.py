@@ -1,6 +1,6 @@
 """Waits for a call on behalf of a caller: what ends the wait, its effect on the call, and what the caller receives.
 
-The request is in flight in a background task; the caller only waits, so a cancel of the caller can't lose an answer. A
+The client sends the request and takes its answer; the caller only waits, so its cancel can't lose an answer. A
 first cancel withdraws the call for this caller, and waits for its outcome, `settle` seconds at most. A second one ends
 the wait, not the settling, which goes on in the background.
 """

@@ -52,7 +52,7 @@ class EndsWithClient(Protocol):
 class CallerWaits:
     """What callers wait for in their own tasks, and that changes nothing: reads, waits, logs.
 
-    Closing the client ends it at once. Starts and stops are in flight in background tasks, which are drained.
+    Closing the client ends it at once. Starts and stops belong to `background_tasks`, which are drained.
     """
 
     def __init__(self) -> None:

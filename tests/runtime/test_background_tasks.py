@@ -11,7 +11,7 @@ from engine_transport import engine_client
 from virtual_time import iterations, run_in_virtual_time
 
 from aioecs import RunTaskRequest, StartTaskRequest
-from aioecs._runtime.background_tasks import BackgroundTasks
+from aioecs._runtime.background_tasks import BackgroundTasks, TaskGroup, Taskless
 
 
 async def test_a_task_belongs_to_the_client_until_it_ends() -> None:
@@ -213,3 +213,73 @@ async def test_drained_waits_for_what_follows_a_forgotten_task() -> None:
     asyncio.get_running_loop().call_soon(begin_another)  # as the end of a call does, once its task is forgotten
     assert await tasks.drained(10)
     assert ended.is_set()
+
+
+def test_an_interrupt_of_a_child_is_raised_out_of_the_loop_once() -> None:
+    """A group raises it no second time: it is cancelled, and the loop can end what is left."""
+    ended: list[str] = []
+
+    async def interrupted() -> None:
+        await iterations(1)
+        raise KeyboardInterrupt
+
+    async def parent() -> None:
+        try:
+            async with TaskGroup() as group:
+                group.create_task(interrupted())
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async def main() -> None:
+        background_tasks = BackgroundTasks()
+        background_tasks.own(parent(), "some work")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await background_tasks.drained(60)
+            ended.append("drained")
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert ended == ["cancelled", "drained"]
+
+
+async def test_an_interrupt_in_the_body_of_a_group_stays_one() -> None:
+    """As in asyncio's own group, the others are cancelled."""
+    cancelled = asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    async def interrupted_body() -> None:
+        async with TaskGroup() as group:
+            group.create_task(wait())
+            await iterations(1)
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        await interrupted_body()
+    assert cancelled.is_set()
+
+
+async def test_what_is_in_flight_without_a_task_is_counted_drained_and_cancelled() -> None:
+    """Beside tasks, or alone."""
+
+    class InFlight(Taskless):
+        def cancel(self) -> None:
+            background_tasks.remove_taskless(self)
+
+    background_tasks, one, other = BackgroundTasks(), InFlight(), InFlight()
+    background_tasks.add_taskless(one)
+    background_tasks.add_taskless(other)
+    background_tasks.remove_taskless(one)
+    background_tasks.remove_taskless(one)
+    assert len(background_tasks) == 1
+    assert not await background_tasks.drained(0.001)
+    asyncio.get_running_loop().call_soon(background_tasks.cancel)
+    assert await background_tasks.drained(60)
+    assert len(background_tasks) == 0
