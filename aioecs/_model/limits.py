@@ -6,6 +6,9 @@ that is not certain to keep every rule is checked member by member (`checks.viol
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 from aioecs._model.checks.places import check_instances, fits
 from aioecs._model.checks.request_json import checked_json, keeps_what_varies
 from aioecs._model.checks.table import (
@@ -39,6 +42,8 @@ from aioecs._model.checks.violations import check_shape, found
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs.errors import InvalidRequest
+
+T = TypeVar("T")
 
 __all__ = [
     "CAPACITY_PROVIDERS",
@@ -102,6 +107,17 @@ def expect(request: object, shape: type[Shape]) -> None:
     """
     if not isinstance(request, shape):
         raise InvalidRequest("request", f"a {shape.__name__}", found(request, shape))
+
+
+def iterable(requests: Iterable[T]) -> Iterator[T]:
+    """Return an iterator over the requests of a call.
+
+    Raises:
+        InvalidRequest: they are not iterable: one request, for example.
+    """
+    if not isinstance(requests, Iterable):
+        raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
+    return iter(requests)
 
 
 def positive(given: int, name: str) -> int:

@@ -129,7 +129,7 @@ class TaskEvents:
         Raises:
             ConfigurationError: the settings or credentials can't be used.
             QueueError: permission is denied, or there are no credentials.
-            ClientStateError: it runs already.
+            ClientStateError: it runs already, or the client was closed meanwhile.
             CancelledError: the caller was cancelled. It has drained before.
         """
         expect(cancel_scope)
@@ -156,6 +156,7 @@ class TaskEvents:
         if region is None and session is not None:
             region = self._client.raw.meta.region_name
         async with AsyncExitStack() as stack:
+            stack.enter_context(shutdown.with_client(self._client, "its receiver of task events"))
             opening = stack.enter_async_context(Queue.open_client(self._client, session, endpoint_url, region))
             queue = Queue(await enter_client(f"the queue {self._url}", opening), self._url)
             await stack.enter_async_context(self._ledger)

@@ -147,7 +147,7 @@ class Worker:
             ConfigurationError: there is no such queue, or the clock is off by more than half of `skew`.
             QueueError, LedgerError: there are no credentials, or permission is denied (`permanent` is True). It
                 has drained before.
-            ClientStateError: it runs already.
+            ClientStateError: it runs already, or the client was closed meanwhile.
             CancelledError: the caller was cancelled. The worker has drained before.
         """
         expect(cancel_scope)

@@ -66,9 +66,11 @@ class WorkerRun:
         Raises:
             ConfigurationError: there is no such queue, or the clock is off.
             QueueError, LedgerError: there are no credentials, or permission is denied.
+            ClientStateError: the client was closed meanwhile.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
+            stack.enter_context(self.shutdown.with_client(settings.client, "the worker"))
             queue = Queue(await self._open_queue(stack), settings.url, self._clock)
             await stack.enter_async_context(settings.ledger)
             max_receives = await self.shutdown.run_until_shutdown(queue.most_receives(), 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import runpy
 import subprocess
 import sys
@@ -241,24 +242,40 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
-LIGHT_HELP = ("start", "run", "logs", "stop", "tasks", "wait", "watch", "instances")
+FORKS = """
+import atexit, os, sys
+from aioecs.cli import main
+import aioecs.cli._app
+
+for line in sys.argv[1:]:
+    if not os.fork():
+        sys.argv[1:] = line.split()
+        atexit.register(lambda: print(*sys.modules))
+        main()
+    assert os.wait()[1] == 0
+    print("end of", line, flush=True)
+"""
+"""Runs each of many commands in a new process, after what all of them import."""
 
 
 def test_help_imports_nothing_slow() -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
-    code = (
-        "import sys; from aioecs.cli import main; import atexit; atexit.register(lambda: print(*sys.modules)); main()"
-    )
-    lines = ["--version", "--help", *(f"{name} --help" for name in LIGHT_HELP)]
-    # All at once: each takes as long as an interpreter and typer do.
-    begun = {
-        args: subprocess.Popen([sys.executable, "-c", code, *args.split()], stdout=subprocess.PIPE, text=True)
-        for args in lines
+    lines = ["--version", "--help", *(f"{name} --help" for name in COMMANDS)]
+    done = subprocess.run([sys.executable, "-c", FORKS, *lines], capture_output=True, text=True, check=True)
+    slow = {
+        "aiobotocore",
+        "botocore",
+        "aioecs._exports",
+        "aioecs._model",
+        "aioecs.testing",
+        "anyio",
+        "asyncio",
+        "pydantic",
     }
-    slow = {"aiobotocore", "aioecs._exports", "aioecs._model", "aioecs.testing", "asyncio", "pydantic"}
-    for args, process in begun.items():
-        loaded = set(process.communicate()[0].splitlines()[-1].split())
-        assert process.returncode == 0
+    remaining = done.stdout
+    for args in lines:
+        output, _, remaining = remaining.partition(f"end of {args}\n")
+        loaded = set(output.splitlines()[-1].split())
         assert (args, loaded & slow) == (args, set())
         commands = {name.rpartition(".")[2] for name in loaded if name.startswith("aioecs.cli._commands.")}
         assert commands == (set() if args.startswith("-") else {args.split()[0]})
@@ -286,6 +303,17 @@ def test_help_that_cannot_be_written(args: str) -> None:
         command = [sys.executable, "-m", "aioecs", *args.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (3, "aioecs: the results could not be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("args", ["--help", "start --help", "--version"])
+def test_help_that_nobody_reads_to_its_end(args: str) -> None:
+    """A reader that has gone, as `head` does, has had enough: that is no failure."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "aioecs", *args.split()]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])

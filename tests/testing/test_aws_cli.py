@@ -58,10 +58,11 @@ def environment(local: LocalECS | Reached, home: Path) -> dict[str, str]:
 COMMANDS = """
 import contextlib, io, json, sys
 from awscli.clidriver import create_clidriver
+driver = create_clidriver()
 for line in sys.stdin:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = create_clidriver().main(json.loads(line))
+        status = driver.main(json.loads(line))
     print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
 """
 

@@ -15,7 +15,7 @@ from aioecs._calls.reconciler import GATHERING, Reconciler
 from aioecs._logic.calls import token as tokens
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._logic.calls.matching import oldest_first, withdrawn
-from aioecs._logic.placement.demand import Demand, demand
+from aioecs._logic.placement.demand import Demand, demand, expressions_of
 from aioecs._logic.placement.host_capacity import ClusterCapacity
 from aioecs._model.arn import short
 from aioecs._model.checks.request_json import checked_json
@@ -179,8 +179,7 @@ class PlacementContexts:
             ECSError: what came of a read in the end.
         """
         definition = await self._definition(request.task_definition)
-        expressions = demand(definition, request.overrides).expressions
-        rules = (*options.constraints, *(MemberOf(expression) for expression in expressions))
+        rules = (*options.constraints, *map(MemberOf, expressions_of(definition)))
         inventory = self._inventory(request.cluster, rules, options.instances)
         await inventory.current()
         reconciler = self._preparer.reconciler(request.cluster) if options.confirm_refusals else None

@@ -11,9 +11,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aioecs import (
+    AnswerLost,
     Client,
+    ConnectionFailed,
     DescribeContainerInstancesRequest,
     DescribeTasksRequest,
+    ECSError,
+    ECSServiceError,
     InvalidRequest,
     ListContainerInstancesRequest,
     ListTasksRequest,
@@ -22,6 +26,7 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs.cli._cluster.instance_list import table
 from aioecs.cli._cluster.task_list import as_line
+from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._display.text_lines import one_line, printable
@@ -43,9 +48,12 @@ class ClusterWatch:
     stopped: int = 0
     """How many have stopped since it began."""
     _known: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
+    _failing: bool = False
 
     async def go(self, client: Client) -> int:
         """Poll until it is cancelled or stdout can't be written any more.
+
+        An error that may pass is shown once, and the next poll tries again; unless it comes with the first poll.
 
         Raises:
             UsageError: ECS documents that it does not take this.
@@ -57,14 +65,28 @@ class ClusterWatch:
             try:
                 with self.streams.live_display(self.view, whole_screen=True):
                     while True:
-                        await self._poll(client, lambda _: None, with_instances=True)
+                        await self._try_poll(client, lambda _: None, with_instances=True)
                         await anyio.sleep(self.interval)
             finally:
                 self.streams.show(self.lines(self.streams.columns))  # the last view stays on the screen
         while not closed:
-            await self._poll(client, self._print_change)
+            await self._try_poll(client, self._print_change)
             await anyio.sleep(self.interval)
         return DONE
+
+    async def _try_poll(
+        self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False
+    ) -> None:
+        try:
+            await self._poll(client, on_change, with_instances=with_instances)
+        except ECSError as error:
+            if self.tasks is None or not _may_pass(error):
+                raise
+            if not self._failing:
+                self.streams.print_error(f"{text_of(error)}; it is tried again")
+            self._failing = True
+        else:
+            self._failing = False
 
     async def _poll(self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False) -> None:
         """Describe the tasks, those that are no longer listed, and the instances."""
@@ -128,3 +150,10 @@ class ClusterWatch:
             counts.append(f"{self.stopped:,} stopped meanwhile")
         stable = sorted(self.instances, key=lambda each: each.container_instance_arn or "")
         return [printable(Text(", ".join(counts) or "no tasks", "bold")), *table(stable, columns)]
+
+
+def _may_pass(error: ECSError) -> bool:
+    """Return whether a later poll may succeed: ECS was not reached, or it is a throttle or a fault of its own."""
+    if isinstance(error, ECSServiceError):
+        return error.throttled or not error.rejected
+    return isinstance(error, (ConnectionFailed, AnswerLost))

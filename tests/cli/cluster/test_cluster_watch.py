@@ -17,7 +17,7 @@ import aioecs
 from aioecs.cli._cluster.cluster_watch import ClusterWatch
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
-from aioecs.testing import LocalECS
+from aioecs.testing import Fault, LocalECS
 
 
 class RecordedStreams(Streams):
@@ -62,6 +62,28 @@ async def test_changes(client: aioecs.Client, local: LocalECS) -> None:
         streams.on_broken()
         assert streams.lines.empty()
     assert await watching == await worded == 0
+
+
+async def test_an_outage(local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said once, and the watch goes on; what it does not survive is an error at the beginning, or a refusal."""
+    access: dict[str, Any] = {**local.client_kwargs(), "retries": aioecs.Retries(max_attempts=1)}
+    streams = RecordedStreams()
+    async with aioecs.Client(**access) as client:
+        watching = asyncio.create_task(ClusterWatch(aioecs.ListTasksRequest(), streams, interval=0.01).go(client))
+        arn = await started(client, local)
+        assert await streams.lines.get() == f"{arn.rpartition('/')[2]}  RUNNING"
+        reset = Fault("reset", operation="ListTasks", times=3)
+        local.faults.set([reset])
+        await client.stop_task(aioecs.StopTaskRequest(task=arn, reason="enough"))
+        assert await streams.lines.get() == f"{arn.rpartition('/')[2]}  STOPPED  enough"
+        assert capsys.readouterr().err.count("it is tried again") == 1
+        local.engine.denied.add("ListTasks")
+        with pytest.raises(aioecs.AccessDeniedException):
+            await watching
+        local.engine.denied.clear()
+        local.faults.set([reset])
+        with pytest.raises(aioecs.AnswerLost):
+            await ClusterWatch(aioecs.ListTasksRequest(), streams).go(client)
 
 
 async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> None:
