@@ -162,7 +162,8 @@ class Starting(ABC):
         """
         self._core()
         expect(cancel_scope)
-        if not isinstance(start_or_token, (StartResult, str)):
+        given: object = start_or_token
+        if not isinstance(given, (StartResult, str)):
             raise InvalidRequest("start_or_token", TO_LOOK_UP, f"a {type(start_or_token).__name__}")
         token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
         if not token:

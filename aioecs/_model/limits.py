@@ -115,7 +115,8 @@ def iterable(requests: Iterable[T]) -> Iterator[T]:
     Raises:
         InvalidRequest: they are not iterable: one request, for example.
     """
-    if not isinstance(requests, Iterable):
+    given: object = requests
+    if not isinstance(given, Iterable):
         raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
     return iter(requests)
 
