@@ -156,6 +156,11 @@ class LoopCall(Future[T]):
         self._call = call
         self._task: asyncio.Task[Any] | None = None
         self._cancel_requested = False
+        self.over = False
+        """Whether it has ended, as `done()`, but without a lock that an interrupt could leave held."""
+        self._ended = threading.Lock()
+        self._ended.acquire()
+        self.add_done_callback(self._end)
         self.loop: asyncio.AbstractEventLoop | None = None
         """The loop it runs on; None before it is sent."""
 
@@ -172,9 +177,24 @@ class LoopCall(Future[T]):
         except BaseException as error:  # noqa: BLE001 a SystemExit too is its caller's, not everyone's loop's
             self.set_exception(error)
 
+    def _end(self, _: object) -> None:
+        self.over = True
+        self._ended.release()
+
+    def wait(self) -> None:
+        """Wait until it has ended; an interrupt may come in any step of this.
+
+        It would leave the lock of a Future's own wait held, or make that fail with a RuntimeError about the lock.
+        """
+        while not self.over:
+            if self._ended.acquire(
+                timeout=1.0
+            ):  # an interrupt before the next line keeps it from other waiting threads
+                self._ended.release()
+
     def withdraw(self) -> None:
         """Cancel the wait for the call on the loop, from any thread; a second time ends the settling too."""
-        if self.loop is not None and not self.done():
+        if self.loop is not None and not self.over:
             self.loop.call_soon_threadsafe(self._withdraw)
 
     def _withdraw(self) -> None:

@@ -53,13 +53,16 @@ def _is_of_call(error: BaseException, loop_call: LoopCall[Any]) -> bool:
     """Return whether the call ended with this error, or could not be begun for it."""
     if loop_call.loop is None:
         return isinstance(error, Exception)
-    return loop_call.done() and loop_call.exception() is error
+    return loop_call.over and loop_call.exception() is error
 
 
 def _withdrawn(loop_call: LoopCall[Any]) -> CallCancelled | None:
     try:
+        if loop_call.loop is None:
+            return nothing_sent()
         loop_call.withdraw()
-        error = loop_call.exception() if loop_call.loop is not None else nothing_sent()
+        loop_call.wait()
+        error = loop_call.exception()
     except BaseException:
         loop_call.withdraw()
         raise

@@ -112,6 +112,17 @@ def test_a_withdrawn_read_ends_as_cancelled(lease: Lease) -> None:
     assert not loop_call.cancel()
 
 
+def test_an_interrupted_wait_keeps_no_other_from_its_end(lease: Lease) -> None:
+    """Wherever the interrupt comes, also once the call has ended; then a wait returns at once."""
+    loop_call = sent(lease, LoopCall(here))
+    loop_call.wait()
+    loop_call._ended.acquire()  # as an interrupt leaves it that comes before it is released
+    loop_call.wait()
+    assert loop_call.over
+    assert loop_call.done()
+    assert loop_call.result() != threading.get_ident()
+
+
 def test_whatever_a_call_raises_is_its_caller_s(lease: Lease) -> None:
     """A SystemExit in a callback does not end the loop that others share."""
 

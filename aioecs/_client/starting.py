@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
@@ -162,7 +162,7 @@ class Starting(ABC):
         """
         self._core()
         expect(cancel_scope)
-        if not isinstance(start_or_token, (StartResult, str)):
+        if not isinstance(cast("object", start_or_token), (StartResult, str)):
             raise InvalidRequest("start_or_token", TO_LOOK_UP, f"a {type(start_or_token).__name__}")
         token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
         if not token:

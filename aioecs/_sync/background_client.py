@@ -121,6 +121,7 @@ class BackgroundClient:
             (lease or self._open()).send(loop_call)
             if drawn is not None:
                 drawn.serve(loop_call)
+            loop_call.wait()
             return loop_call.result()
         except BaseException as error:
             attach_outcome(error, loop_call)

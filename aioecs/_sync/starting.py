@@ -98,9 +98,10 @@ class Starting(BackgroundClient):
         """
         if not isinstance(future, Start):
             raise InvalidRequest("future", "one that begin_start_task returned", f"a {type(future).__name__}")
-        if not future.done():
+        if not future.over:
             refuse_to_block_a_loop()
         try:
+            future.wait()
             answer: StartTaskResponse = future.result()
         except BaseException as error:
             attach_outcome(error, future)

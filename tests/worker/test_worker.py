@@ -491,7 +491,7 @@ async def test_no_answer_of_the_queue_ends_it(world: QueueSetup) -> None:
     # A patch of its own, which is undone before that of `world`.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(receiver, "idle_delay", lambda *_: 0.0)
-        patch.setattr(receiver, "growing_delay", lambda *_: 0.0)
+        patch.setattr(receiver, "retry_delay", lambda *_: 0.0)
         patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
         async with RawServer(behave) as server:
             worker = world.worker(sqs_endpoint_url=server.url)

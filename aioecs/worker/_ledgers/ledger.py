@@ -71,7 +71,8 @@ class Ledger(Protocol):
 class MemoryLedger:
     """A ledger in memory, for one process: its entries end with the process.
 
-    Across processes and crashes only the idempotency key in ECS is left.
+    Across processes and crashes only the idempotency key in ECS is left. Each job is kept for fourteen days, as in the
+    other ledgers: a million of them take about 600 MB.
     """
 
     def __init__(self) -> None:

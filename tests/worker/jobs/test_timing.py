@@ -10,13 +10,22 @@ from aioecs.errors import InvalidRequest
 from aioecs.worker._jobs.decisions import (
     MessageAction,
 )
-from aioecs.worker._jobs.timing import LONGEST_DELAY, delay, growing_delay, idle_delay, is_last_receive, make_lease
+from aioecs.worker._jobs.timing import (
+    LONGEST_DELAY,
+    delay,
+    growing_delay,
+    idle_delay,
+    is_last_receive,
+    make_lease,
+    retry_delay,
+)
 
 
 def test_a_delay_grows() -> None:
     """From a second to fifteen minutes, spread by the jitter; for a lease it is the rest of it."""
     assert [growing_delay(tries, 1.0) for tries in (1, 2, 3, 11, 10**9)] == [1, 2, 4, LONGEST_DELAY, LONGEST_DELAY]
     assert growing_delay(3, 0.0) == 2
+    assert [retry_delay(tries, 1.0) for tries in (1, 4, 5, 10**9)] == [1, 8, 10, 10]
     given: dict[str, Any] = {"tries": 2, "jitter": 0.0, "now": 100.0, "lease": 130.0, "skew": 5.0}
     assert delay(MessageAction.RETURN_AFTER_LEASE, **given) == 35
     assert delay(MessageAction.RETURN_AFTER_LEASE, **{**given, "lease": 0.0}) == 1
