@@ -112,7 +112,7 @@ class Case:
             self.fired.set()
 
 
-class StormTransport(BeginsAttempts, EngineTransport):
+class StormTransport(EngineTransport, BeginsAttempts):
     """A transport to the engine that arms the cancel of each case when its start arrives.
 
     The request is written a few loop steps later, and answered a few steps after that. ECS acts when it is written, or
