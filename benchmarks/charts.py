@@ -7,24 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
-import matplotlib as mpl
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "aioecs",
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "hatch.linewidth": 1.0,
-    }
-)
-
-from matplotlib.axes import Axes  # noqa: E402 after the backend is chosen
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter  # noqa: E402
+if TYPE_CHECKING:  # matplotlib takes half a second to import: only what draws does it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH, ROW, TOP, BOTTOM = 8.6, 0.3, 0.78, 0.32  # in inches
 PAPER, OWN, OTHERS, FADED, INK, QUIET, LINE = (
@@ -87,7 +76,7 @@ def chart(
     """Draw a chart; labels that begin with "aioecs" are highlighted, and with `one_scale` all panels share a scale."""
     top = TOP + 0.2 * len(notes)
     height = top + ROW * len(labels) + BOTTOM
-    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
+    figure = _empty_figure(height)
     figure.suptitle(title, x=0.02, y=1 - 0.2 / height, ha="left", va="center", color=INK, weight="bold", size=11)
     for number, note in enumerate(notes):
         figure.text(0.02, 1 - (0.46 + 0.2 * number) / height, note, va="center", color=QUIET)
@@ -105,7 +94,27 @@ def chart(
     return _with_dark_colors("\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n")
 
 
+def _empty_figure(height: float) -> Figure:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "aioecs",
+            "font.family": "sans-serif",
+            "font.size": 9,
+            "hatch.linewidth": 1.0,
+        }
+    )
+    from matplotlib.figure import Figure  # after the backend is chosen
+
+    return Figure(figsize=(WIDTH, height), facecolor=PAPER)
+
+
 def _draw(within: Axes, panel: Panel, labels: Sequence[str], limit: float, ticks: int) -> None:
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
     within.set_facecolor(PAPER)
     for row, (label, bar) in enumerate(zip(labels, panel.bars, strict=True)):
         _draw_bar(within, row, bar, limit, own=label.startswith("aioecs"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import copy
 import gc
 import os
@@ -17,6 +18,7 @@ import pytest
 from aiobotocore.hooks import AioHierarchicalEmitter
 from aiobotocore.session import AioSession
 from botocore import handlers
+from botocore.hooks import EVENT_ALIASES, EventAliaser
 from hypothesis import HealthCheck, settings
 
 import aioecs
@@ -43,9 +45,23 @@ def _cache_bytecode(config: pytest.Config) -> None:
     """
     cache: pytest.Cache | None = getattr(config, "cache", None)
     if sys.dont_write_bytecode and cache is not None:
-        sys.dont_write_bytecode, sys.pycache_prefix = False, str(cache.mkdir("bytecode"))
+        folder = cache.mkdir("bytecode")
+        if not any(folder.iterdir()):
+            _link_installed_bytecode(folder)
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(folder)
+        compileall.compile_dir(Path(aioecs.__file__).parent, quiet=2)  # once, and not in each process
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def _link_installed_bytecode(folder: Path) -> None:
+    """Link the bytecode that pip has written beside the installed packages: with a prefix Python ignores it there."""
+    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+    for path in {spec.cached for spec in specs if spec is not None and spec.has_location and spec.cached}:
+        if (cached := Path(path)).is_file():
+            link = folder / cached.parent.parent.relative_to("/") / cached.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(cached)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -119,6 +135,21 @@ def sessions_with_copied_handlers() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AioSession, "__init__", make)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_event_aliases() -> Iterator[None]:
+    """Share between all clients what botocore works out of the names of events: each would do that anew."""
+    made, known = EventAliaser.__init__, dict[str, str]()
+
+    def make(aliaser: EventAliaser, emitter: Any, aliases: dict[str, str] | None = None) -> None:
+        made(aliaser, emitter, aliases)
+        if aliaser._event_aliases == EVENT_ALIASES:
+            aliaser._alias_name_cache = known
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EventAliaser, "__init__", make)
         yield
 
 

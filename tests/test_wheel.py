@@ -63,7 +63,10 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(clean: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the new environment, away from the checkout."""
     first, *arguments = command
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # The linked packages have bytecode beside them; a prefix would have all of it compiled again.
+    outer = {"PYTHONPATH", "PYTHONPYCACHEPREFIX"}
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     return subprocess.run(
         [str(clean / "bin" / first), *arguments],
         cwd=clean,

@@ -122,7 +122,7 @@ def private_phrases(text: str) -> list[str]:
     return _FORBIDDEN.findall(_ALLOWED.sub("", text))
 
 
-_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
+_COMMENT = re.compile(r"#(?<!\S#).*")  # it begins with a character that is found at once
 
 
 def findings_in(source: str) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -181,9 +180,11 @@ class Engine:
             if ready is None or ready <= now:
                 return ready is not None
             self._queued.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ready - now):
-                    await self._queued.wait()
+            timer = self.core.loop.call_at(ready, self._queued.set)
+            try:
+                await self._queued.wait()
+            finally:
+                timer.cancel()
 
     def _begin_or_join(self, group: Group, entries: list[Entry], permit: float) -> None:
         """Begin a call with these starts, or add them to the open call of their key."""

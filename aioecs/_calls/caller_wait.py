@@ -173,18 +173,20 @@ class SharedCall:
 class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     """One caller's wait."""
 
+    _left = False
+    _delivered = False
+    _fired: Source | None = None
+    """The part of the source that has withdrawn the call."""
+    _settle_timer: asyncio.TimerHandle | None = None
+    _settling_number = -1
+
     def __init__(self, awaited: PendingOutcome[R], source: Source | None, on_cancel: OnCancel, settle: float) -> None:
         self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
         self._settle = settle
-        self._left = False
-        self._fired: Source | None = None  # the part of the source that has withdrawn the call
-        self._delivered = False
-        self._waiter = self._awaited.end_waiter()
+        self._waiter = awaited.end_waiter()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
-        self._settle_timer: asyncio.TimerHandle | None = None
-        self._settling_number = -1
         awaited.join()
 
     def __enter__(self) -> Self:
@@ -289,8 +291,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 def is_second(fired: Source | None) -> bool:
     """Return whether a cancel of the caller's task is a second one, after `fired`.
 
-    After a token or a timeout any is. After a scope that was passed only `task.cancel()` is: the scope that cancels the
-    task may be the same.
+    After a passed scope only `task.cancel()` is: the scope that cancels the task may be the same.
     """
     return fired is not None and not (isinstance(fired, anyio.CancelScope) and cancelled_by_scope())
 

@@ -140,7 +140,7 @@ class Logs(InstanceWaits, Waits):
     async def log_tail(self, result: TaskResult, count: int = 20) -> tuple[LogLine, ...]:
         """Return the last lines of the containers that a result was judged by, in the order of their times.
 
-        It raises nothing else: where the log can't be read, or there is none, that is logged once, and none are
+        `count` is 10,000 at most. Where the log can't be read, or there is none, that is logged once, and none are
         returned.
 
         Raises:
@@ -149,7 +149,8 @@ class Logs(InstanceWaits, Waits):
         """
         core = self._core()
         of_kind(result, TaskResult, "result")
-        limits.positive(count, "count")
+        if not limits.log_lines(count, "count"):
+            return ()
         try:
             with core.caller_waits.until_closed("before the last lines of a task were read"):
                 async with asyncio.timeout(TAIL_SECONDS):

@@ -250,13 +250,11 @@ def terms_of(
     expect(source)
     if timeout is not None:
         limits.not_negative(timeout, "timeout")
-    if log_lines != 0:
-        limits.positive(log_lines, "log_lines")
     return RunTerms(
         source=source,
         timeout=None if timeout == float("inf") else timeout,
         on_timeout=choice(on_timeout, OnTimeout, "on_timeout"),
         container=container,
-        log_lines=log_lines,
+        log_lines=limits.log_lines(log_lines, "log_lines"),
         on_cancel=choice(on_cancel, OnCancel, "on_cancel") if on_cancel else core.on_cancel,
     )

@@ -21,6 +21,7 @@ from aioecs._model.checks.table import (
     INSTANCES_PER_CALL,
     LIMITS,
     LISTED_PER_PAGE,
+    LOG_LINES,
     OVERRIDES,
     PLACEMENT_CONSTRAINTS,
     PLACEMENT_STRATEGIES,
@@ -54,6 +55,7 @@ __all__ = [
     "INSTANCES_PER_CALL",
     "LIMITS",
     "LISTED_PER_PAGE",
+    "LOG_LINES",
     "OVERRIDES",
     "PLACEMENT_CONSTRAINTS",
     "PLACEMENT_STRATEGIES",
@@ -126,6 +128,17 @@ def positive(given: int, name: str) -> int:
     """
     if type(given) is not int or given < 1:
         raise InvalidRequest(name, "a whole number, 1 or more", repr(given))
+    return given
+
+
+def log_lines(given: int, name: str) -> int:
+    """Return a number of lines that one GetLogEvents can return, or 0.
+
+    Raises:
+        InvalidRequest: it isn't one.
+    """
+    if type(given) is not int or not 0 <= given <= LOG_LINES:
+        raise InvalidRequest(name, f"a whole number from 0 to {LOG_LINES:,}", repr(given))
     return given
 
 

@@ -73,6 +73,7 @@ class LocalECS:
     Leaving the block ends every connection, task and socket. It can be entered once.
 
     Raises:
+        ValueError: a setting can't be, or would have no effect, such as an operation in `denied` that there is not.
         LocalECSError: on entering, if it can't listen on the address (an OSError).
     """
 

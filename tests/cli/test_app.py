@@ -242,30 +242,32 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
+FORKS = """
+import atexit, os, sys
+from aioecs.cli import main
+import aioecs.cli._app
+
+for line in sys.argv[1:]:
+    if not os.fork():
+        sys.argv[1:] = line.split()
+        atexit.register(lambda: print(*sys.modules))
+        main()
+    assert os.wait()[1] == 0
+    print("end of", line, flush=True)
+"""
+"""Runs each of many commands in a new process, after what all of them import."""
+
+
 def test_help_imports_nothing_slow() -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
-    code = (
-        "import sys; from aioecs.cli import main; import atexit; atexit.register(lambda: print(*sys.modules)); main()"
-    )
     lines = ["--version", "--help", *(f"{name} --help" for name in COMMANDS)]
-    # All at once: each takes as long as an interpreter and typer do.
-    begun = {
-        args: subprocess.Popen([sys.executable, "-c", code, *args.split()], stdout=subprocess.PIPE, text=True)
-        for args in lines
-    }
-    slow = {
-        "aiobotocore",
-        "botocore",
-        "aioecs._exports",
-        "aioecs._model",
-        "aioecs.testing",
-        "anyio",
-        "asyncio",
-        "pydantic",
-    }
-    for args, process in begun.items():
-        loaded = set(process.communicate()[0].splitlines()[-1].split())
-        assert process.returncode == 0
+    done = subprocess.run([sys.executable, "-c", FORKS, *lines], capture_output=True, text=True, check=True)
+    slow = {"aiobotocore", "botocore", "aioecs._exports", "aioecs._model", "aioecs.testing", "anyio", "asyncio"}
+    slow.add("pydantic")
+    remaining = done.stdout
+    for args in lines:
+        output, _, remaining = remaining.partition(f"end of {args}\n")
+        loaded = set(output.splitlines()[-1].split())
         assert (args, loaded & slow) == (args, set())
         commands = {name.rpartition(".")[2] for name in loaded if name.startswith("aioecs.cli._commands.")}
         assert commands == (set() if args.startswith("-") else {args.split()[0]})

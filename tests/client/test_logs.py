@@ -93,7 +93,15 @@ async def test_the_last_lines_of_a_task_that_failed(logged: LocalECS, client: ai
     assert caught.value.log_tail == result.log_tail
     assert "line 9" not in f"{caught.value}{result!r}"
     assert caught.value.redacted().log_tail == ()
-    assert (await client.run(request(logged), log_lines=0)).log_tail == ()
+    assert (await client.run(request(logged), log_lines=0)).log_tail == await client.log_tail(result, 0) == ()
+    assert [line.text for line in await client.log_tail(result, 2)] == ["line 8", "line 9"]
+    for count in (-1, 10_001, 1.5, True, "5"):
+        with pytest.raises(InvalidRequest, match=r"^count: a whole number from 0 to 10,000"):
+            await client.log_tail(result, count)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest, match=r"^log_lines: a whole number from 0 to 10,000"):
+            await client.run(request(logged), log_lines=count)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"^result: of the kind TaskResult"):
+        await client.log_tail(result.task)  # type: ignore[arg-type]
     logged.engine.behaviour = attrs.evolve(logged.engine.behaviour, exit_code=0)
     reads = logged.truth.requests["GetLogEvents"]
     assert (await client.run(request(logged))).succeeded is True

@@ -35,27 +35,42 @@ def test_what_is_not_ours_is_left_alone() -> None:
     assert int.__module__ == "builtins"
 
 
-@pytest.mark.parametrize(
-    ("code", "imported"),
-    [
-        ("import aioecs", False),
-        ("import aioecs; aioecs.__version__", False),
-        ("import aioecs; hasattr(aioecs, '__wrapped__')", False),
-        ("import aioecs; aioecs.Task.__module__ == 'aioecs.types' or 1 / 0", True),
-        ("from aioecs import types, Task; types.Task is Task or 1 / 0", True),
-        ("from aioecs import *; Client, task_result, is_retry_safe", True),
-        ("import aioecs; {'Client', 'types'} <= set(dir(aioecs)) or 1 / 0", True),
-        ("import aioecs; 'Client' in aioecs.__all__ or 1 / 0", True),
-        ("import aioecs._client.client, aioecs; aioecs.Client is aioecs._client.client.Client or 1 / 0", True),
-        ("import aioecs.types, aioecs; aioecs.types.Task.__module__ == 'aioecs.types' or 1 / 0", False),
-        ("import pickle; pickle.loads(pickle.dumps(pickle.loads(b'caioecs\\nTimeouts\\n.')))", True),
-    ],
-)
-def test_names_are_imported_when_the_first_is_needed(code: str, imported: bool) -> None:
+FORKS = """
+import os, sys
+import aiobotocore.session, aiohttp, anyio, attrs, pickle
+
+assert not any(name.startswith("aioecs") for name in sys.modules)
+codes, sys.argv[1:] = sys.argv[1:], []
+for code in codes:
+    if not os.fork():
+        sys.argv.clear()
+        exec(code)
+        print("aioecs._exports" in sys.modules, flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, code
+"""
+"""Runs each piece of code in a new process, after what aioecs needs of others has been imported."""
+
+
+def test_names_are_imported_when_the_first_is_needed() -> None:
     """`import aioecs` alone costs next to nothing; any public name, `dir`, `*` or a pickle brings all of them."""
-    code = f"import sys; sys.argv.clear(); {code}; print('aioecs._exports' in sys.modules)"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{imported}\n"
+    imported = {
+        "import aioecs": False,
+        "import aioecs; aioecs.__version__": False,
+        "import aioecs; hasattr(aioecs, '__wrapped__')": False,
+        "import aioecs; aioecs.Task.__module__ == 'aioecs.types' or 1 / 0": True,
+        "from aioecs import types, Task; types.Task is Task or 1 / 0": True,
+        "from aioecs import *; Client, task_result, is_retry_safe": True,
+        "import aioecs; {'Client', 'types'} <= set(dir(aioecs)) or 1 / 0": True,
+        "import aioecs; 'Client' in aioecs.__all__ or 1 / 0": True,
+        "import aioecs._client.client, aioecs; aioecs.Client is aioecs._client.client.Client or 1 / 0": True,
+        "import aioecs.types, aioecs; aioecs.types.Task.__module__ == 'aioecs.types' or 1 / 0": False,
+        "import pickle; pickle.loads(pickle.dumps(pickle.loads(b'caioecs\\nTimeouts\\n.')))": True,
+    }
+    command = [sys.executable, "-W", "error", "-c", FORKS, *imported]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert dict(zip(imported, map(eval, done.stdout.split()), strict=True)) == imported
 
 
 def test_what_a_test_replaces_stays_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

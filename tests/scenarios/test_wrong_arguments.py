@@ -24,7 +24,7 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     *((name, (["task"],), {"timeout": timeout}) for name in WAITS for timeout in (float("nan"), -1, "1", True)),
     ("wait_for_instances", ("default", 0), {"timeout": 1}),
     ("wait_for_instances", ("default", 1), {"timeout": "1"}),
-    ("log_tail", (aioecs.task_result(aioecs.Task()), 0), {}),
+    ("log_tail", (aioecs.task_result(aioecs.Task()), -1), {}),
     ("look_up", ("",), {}),
     *(("feed", (event,), {}) for event in (None, 5, "{")),
 ]

@@ -7,6 +7,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 import attrs
@@ -59,8 +60,8 @@ class ModelECS:
     def __init__(self, *, lasts: Callable[[], float], latency: Callable[[], float] = lambda: 0.0) -> None:
         self.hosts: dict[str, ModelHost] = {}
         self.started: dict[str, Task] = {}
+        self._running: dict[str, None] = {}
         self._started_by: defaultdict[str | None, list[str]] = defaultdict(list)
-        self.ended: set[str] = set()
         self.requests: Counter[str] = Counter()
         self.refusals = 0
         self.rate_limit_key = self
@@ -126,17 +127,19 @@ class ModelECS:
             )
             self.started[task.task_arn or ""] = task
             self._started_by[task.started_by].append(task.task_arn or "")
-            self.loop.call_later(seconds, self.ended.add, task.task_arn or "")
+            self._running[task.task_arn or ""] = None
+            self.loop.call_later(seconds, self._running.pop, task.task_arn or "")
             tasks.append(task)
         return aioecs.StartTaskResponse(tasks=tasks, failures=failures)
 
     def list_tasks(self, request: aioecs.ListTasksRequest) -> aioecs.ListTasksResponse:
         """List tasks of one status, by `started_by` and instance, a hundred a page."""
         stopped = request.desired_status == "STOPPED"
+        every = self.started if stopped else self._running
         arns = [
             arn
-            for arn in (self.started if request.started_by is None else self._started_by[request.started_by])
-            if (arn in self.ended) is stopped
+            for arn in (every if request.started_by is None else self._started_by[request.started_by])
+            if (arn not in self._running) is stopped
             and request.container_instance in (None, self.started[arn].container_instance_arn)
         ]
         at = int(request.next_token or 0)
@@ -168,6 +171,9 @@ class ModelECS:
         return aioecs.DescribeContainerInstancesResponse(container_instances=[shown_as(host) for host in shown])
 
 
+LINUX = (Attribute(name="ecs.os-type", value="linux"),)
+
+
 def shown_as(host: ModelHost) -> ContainerInstance:
     """Describe a host."""
     return ContainerInstance(
@@ -177,12 +183,13 @@ def shown_as(host: ModelHost) -> ContainerInstance:
         running_tasks_count=host.tasks,
         remaining_resources=[amount("CPU", host.free_cpu), amount("MEMORY", host.free_memory)],
         registered_resources=[amount("CPU", host.cpu), amount("MEMORY", host.memory)],
-        attributes=[Attribute(name="ecs.os-type", value="linux")],
+        attributes=LINUX,
     )
 
 
+@cache
 def amount(name: str, value: int) -> Resource:
-    """Make an amount."""
+    """Make an amount; each is made once."""
     return Resource(name=name, type="INTEGER", integer_value=value)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pytest
+from begun_attempts import BeginsAttempts
 
 import aioecs
 from aioecs._calls.call import Call
@@ -20,7 +21,7 @@ from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
 from aioecs._model.codec.shape import Shape
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import ConcurrencyLimit
-from aioecs._transport.transport import Operation, SentMarker
+from aioecs._transport.transport import AttemptInFlight, Ended, Operation, SentMarker
 from aioecs.errors import AnswerLost, ECSError, ThrottlingException
 
 R = TypeVar("R", bound=Shape)
@@ -31,7 +32,7 @@ INSTANCES = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/defaul
 Handler = Callable[[Any, SentMarker], Awaitable[Attempt[Any]]]
 
 
-class FakeTransport:
+class FakeTransport(BeginsAttempts):
     """A transport that answers with the handler of each operation, and keeps the requests."""
 
     kind = "fake"
@@ -40,7 +41,9 @@ class FakeTransport:
     region = "us-east-1"
     partition = "aws"
 
-    def __init__(self, **handlers: Handler) -> None:
+    def __init__(self, *, begins: bool = True, **handlers: Handler) -> None:
+        """Take the handlers; without `begins` every attempt takes a wait, and so a task of the call."""
+        self.begins = begins
         self.handlers: dict[str, Handler] = {
             "start_task": started,
             "stop_task": stopped,
@@ -58,6 +61,13 @@ class FakeTransport:
         """Answer with the handler of the operation."""
         self.requests.append((operation.name, request))
         return cast("Attempt[R]", await self.handlers[operation.method](request, sent_marker))
+
+    def begin(
+        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
+    ) -> AttemptInFlight | None:
+        """Begin the attempt, unless its handler waits before it sends."""
+        waits = getattr(self.handlers[operation.method], "unsent", False)
+        return None if waits or not self.begins else super().begin(operation, request, sent_marker, ended)
 
 
 def tasks_for(request: aioecs.StartTaskRequest) -> list[aioecs.Task]:
@@ -113,11 +123,11 @@ class HeldAttempt:
         self.gate = asyncio.Event()
         self.cancelled = False
         self._then = then
-        self._unsent = unsent
+        self.unsent = unsent
 
     async def __call__(self, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
         """Wait for the gate, then answer."""
-        sent_marker.body_started = not self._unsent
+        sent_marker.body_started = not self.unsent
         self.begun.set()
         try:
             await self.gate.wait()

@@ -58,16 +58,17 @@ def environment(local: LocalECS | Reached, home: Path) -> dict[str, str]:
 COMMANDS = """
 import contextlib, io, json, sys
 from awscli.clidriver import create_clidriver
+driver = create_clidriver()
 for line in sys.stdin:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = create_clidriver().main(json.loads(line))
+        status = driver.main(json.loads(line))
     print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
 """
 
 
 @asynccontextmanager
-async def aws_commands(local: LocalECS, home: Path) -> AsyncGenerator[Callable[..., Awaitable[Ran]]]:
+async def aws_commands(local: LocalECS | Reached, home: Path) -> AsyncGenerator[Callable[..., Awaitable[Ran]]]:
     """Open one process that runs many commands `aws ecs …`: to start one for each takes longer than they take."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
@@ -89,27 +90,15 @@ async def aws_commands(local: LocalECS, home: Path) -> AsyncGenerator[Callable[.
         await process.wait()
 
 
-async def aws(local: LocalECS | Reached, home: Path, *arguments: str) -> Ran:
-    """Run `aws ecs …`."""
-    program = Path(sys.executable).with_name("aws")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        program, "ecs", *arguments, "--output", "json", env=environment(local, home), stdout=pipe, stderr=pipe
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ran(process.returncode, json.loads(out) if out.strip() else None, err.decode())
-
-
 @pytest.mark.skipif(shutil.which("aws", path=str(Path(sys.executable).parent)) is None, reason="no AWS CLI here")
 async def test_the_aws_cli_works_on_it(tmp_path: Path) -> None:
     """start-task, list-tasks, describe-tasks, stop-task, list-container-instances, and an error."""
-    async with LocalECS() as local:
-        listed = await aws(local, tmp_path, "list-container-instances")
+    async with LocalECS() as local, aws_commands(local, tmp_path) as aws:
+        listed = await aws("list-container-instances")
         assert listed == Ran(0, {"containerInstanceArns": local.instance_arns}, "")
 
         started = await aws(
-            local, tmp_path, "start-task", "--task-definition", "demo", "--started-by", "cli",
+            "start-task", "--task-definition", "demo", "--started-by", "cli",
             "--container-instances", *local.instance_arns[:2], "f" * 32,
             "--overrides", '{"containerOverrides":[{"name":"main","command":["echo","ä"]}]}',
         )  # fmt: skip
@@ -118,18 +107,16 @@ async def test_the_aws_cli_works_on_it(tmp_path: Path) -> None:
         assert [each["reason"] for each in started.out["failures"]] == ["MISSING"]
         arns = {task["taskArn"] for task in started.out["tasks"]}
 
-        found, described, refused = await asyncio.gather(
-            aws(local, tmp_path, "list-tasks", "--started-by", "cli"),
-            aws(local, tmp_path, "describe-tasks", "--tasks", *arns),
-            aws(local, tmp_path, "start-task", "--task-definition", "gone", "--container-instances", "f" * 32),
-        )
+        found = await aws("list-tasks", "--started-by", "cli")
+        described = await aws("describe-tasks", "--tasks", *arns)
+        refused = await aws("start-task", "--task-definition", "gone", "--container-instances", "f" * 32)
         assert (found.status, set(found.out["taskArns"])) == (0, arns)
         assert {task["lastStatus"] for task in described.out["tasks"]} == {"RUNNING"}
         assert described.out["tasks"][0]["overrides"]["containerOverrides"][0]["command"] == ["echo", "ä"]
         assert refused.status != 0
         assert "(ClientException) when calling the StartTask operation" in refused.complaint
 
-        stopped = await aws(local, tmp_path, "stop-task", "--task", min(arns), "--reason", "enough")
+        stopped = await aws("stop-task", "--task", min(arns), "--reason", "enough")
         task = stopped.out["task"]
         assert (stopped.status, task["lastStatus"], task["stoppedReason"]) == (0, "STOPPED", "enough")
         assert [task.arn for task in local.truth.running()] == [max(arns)]
@@ -285,11 +272,12 @@ async def test_the_aws_cli_runs_a_task_on_aioecs_local(tmp_path: Path) -> None:
     try:
         said = json.loads(await process.stdout.readline())
         served = Reached(said["endpoint_url"], said["region"])
-        run = await aws(served, tmp_path, "run-task", "--task-definition", "job", "--network-configuration", NETWORK)
-        assert (run.status, run.out["failures"], run.out["tasks"][0]["launchType"]) == (0, [], "FARGATE")
-        arn = run.out["tasks"][0]["taskArn"]
-        await aws(served, tmp_path, "wait", "tasks-stopped", "--tasks", arn)
-        described = await aws(served, tmp_path, "describe-tasks", "--tasks", arn)
+        async with aws_commands(served, tmp_path) as aws:
+            run = await aws("run-task", "--task-definition", "job", "--network-configuration", NETWORK)
+            assert (run.status, run.out["failures"], run.out["tasks"][0]["launchType"]) == (0, [], "FARGATE")
+            arn = run.out["tasks"][0]["taskArn"]
+            await aws("wait", "tasks-stopped", "--tasks", arn)
+            described = await aws("describe-tasks", "--tasks", arn)
         assert described.out["tasks"][0]["containers"][0]["exitCode"] == 7
     finally:
         process.terminate()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from characters import CHARACTERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,8 +142,8 @@ FAULTS = st.builds(
     times=st.none() | st.integers(1, 9),
     skip=st.integers(0, 9),
     chance=st.floats(0, 1),
-    code=st.text(min_size=1),
-    message=st.text(),
+    code=st.text(CHARACTERS, min_size=1),
+    message=st.text(CHARACTERS),
     status=st.integers(400, 599),
 ) | st.builds(Fault, kind=st.sampled_from(["delay", "hang"]), seconds=st.floats(0, 99))
 

@@ -176,8 +176,9 @@ def test_a_queue_that_fails() -> None:
             with pytest.raises(QueueError) as raised:
                 await receiver(world, sqs).run()
             assert raised.value.permanent
-            with pytest.raises(InvalidRequest):
-                receiver(world, sqs, concurrency=0)
+            for wrong in ({"concurrency": 0}, {"on_result": "print"}, {"ledger": MemoryLedger}, {"container": ""}):
+                with pytest.raises(InvalidRequest, match=f"^{next(iter(wrong))}"):
+                    receiver(world, sqs, **wrong)
 
     run_in_virtual_time(work())
 

@@ -22,6 +22,7 @@ from aioecs._model.shapes.container_instance import (
     ListContainerInstancesRequest,
 )
 from aioecs._model.shapes.enums import ContainerInstanceStatus
+from aioecs._runtime.background_tasks import TaskGroup
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES
@@ -105,6 +106,9 @@ async def _describe(core: Core, cluster: str | None, instances: list[str]) -> li
 async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
     """Do the work for each, a few at a time; after the first error no other is begun, and it is raised."""
     todo = list(items)
+    if len(todo) == 1:
+        await work(todo[0])
+        return
     errors: list[ECSError] = []
 
     async def one_after_another() -> None:
@@ -114,7 +118,7 @@ async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> Non
             except ECSError as error:
                 errors.append(error)
 
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         for _ in range(min(WIDTH, len(todo))):
             group.create_task(one_after_another())
     if errors:

@@ -247,7 +247,7 @@ class PlacementStream(UnplacedStarts):
         """Return when to refresh the inventory for the waiting starts of a group."""
         inventory: Inventory = group.inventory
         needs_newer = inventory.taken < group.need
-        if not self._any_in_flight and any(start.until <= now + SLACK for start in group.waiting):
+        if not self._any_in_flight and self._waitlist.any_over(group, now):
             return max(inventory.may_load_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
         waited = 0.0 if needs_newer else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
@@ -281,7 +281,7 @@ class PlacementStream(UnplacedStarts):
                 if self._place_waiting():
                     self._capacity_came_at = self._core.now
                 self._refuse_due(inventory)
-                self._shortage.notify([(group, start) for group in self._waitlist.groups for start in group.waiting])
+                self._shortage.notify((group, start) for group in self._waitlist.groups for start in group.waiting)
         finally:
             del self._refreshes[inventory]
             self._wake.set()

@@ -26,18 +26,19 @@ from aioecs.errors import (
 )
 
 E = TypeVar("E", bound=ECSError)
-UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # in Python 3.11 reading a member of an Enum is a function call
+# In Python 3.11 reading a member of an Enum is a function call.
+UNKNOWN, NOT_SENT, REFUSED = Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REFUSED
 
 
 def result_of(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
     """Return the response, or the error to raise: the gravest that applies to the call."""
-    outcomes = call.outcomes()
     if call.mismatch:
         return _mismatch(call, call.starts())
     duplicates = _duplicates(call)
+    outcomes = call.outcomes()
     if UNKNOWN in outcomes or duplicates:
         return _unknown(call, call.starts(), duplicates)
-    if NOT_SENT in outcomes or _rejected(call):
+    if NOT_SENT in outcomes or (REFUSED in outcomes and _rejected(call)):
         return _not_all_started(call, call.starts())
     tasks: list[Task] = []
     refused: list[Failure] = []

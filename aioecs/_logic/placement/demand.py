@@ -71,8 +71,13 @@ def demand(task_definition: TaskDefinition, overrides: TaskOverride | None = Non
             dict.fromkeys((each.name, each.value) for each in task_definition.requires_attributes if each.name)
         ),
         platform=_platform(task_definition.runtime_platform),
-        expressions=tuple(each.expression for each in task_definition.placement_constraints if each.expression),
+        expressions=expressions_of(task_definition),
     )
+
+
+def expressions_of(task_definition: TaskDefinition) -> tuple[str, ...]:
+    """Return the statements of the cluster query language that container instances must match."""
+    return tuple(each.expression for each in task_definition.placement_constraints if each.expression)
 
 
 def _platform(asked: RuntimePlatform | None) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ import attrs
 from aioecs._logic.placement.demand import Demand
 from aioecs._model.shapes.container_instance import ContainerInstance, Resource
 
+_NO_PORTS: frozenset[int] = frozenset()
 ZONE = "ecs.availability-zone"
 _EACH_ITS_OWN = frozenset({"ecs.awsvpc-trunk-id"})  # [docs] attributes: the ID of the instance's trunk interface
 
@@ -47,15 +48,14 @@ class Size:
 
 def lacking(demand: Demand, cpu: int, memory: int, gpus: int, tcp: frozenset[int], udp: frozenset[int]) -> str | None:
     """Name what there is too little of for one such task, as ECS names it and in its order; None if it fits."""
-    if demand.cpu > max(cpu, 0):
+    if demand.cpu > cpu and demand.cpu > 0:
         return "RESOURCE:CPU"
-    if demand.memory > max(memory, 0):
+    if demand.memory > memory and demand.memory > 0:
         return "RESOURCE:MEMORY"
-    if not (demand.tcp.isdisjoint(tcp) and demand.udp.isdisjoint(udp)):
+    if (tcp and not demand.tcp.isdisjoint(tcp)) or (udp and not demand.udp.isdisjoint(udp)):
         return "RESOURCE:PORTS"
-    if max(demand.gpus, demand.all_gpus) > max(gpus, 0):
-        return "RESOURCE:GPU"
-    return None
+    needed = demand.gpus or demand.all_gpus
+    return "RESOURCE:GPU" if needed > gpus and needed > 0 else None
 
 
 @attrs.frozen(kw_only=True)
@@ -136,8 +136,11 @@ class Host:
 def _amount(resource: Resource | None) -> int:
     if resource is None:
         return 0
-    by_type = {"LONG": resource.long_value, "DOUBLE": resource.double_value}
-    return int(by_type.get(resource.type or "", resource.integer_value) or 0)
+    if resource.type == "LONG":
+        return int(resource.long_value or 0)
+    if resource.type == "DOUBLE":
+        return int(resource.double_value or 0)
+    return int(resource.integer_value or 0)
 
 
 def _members(resource: Resource | None) -> tuple[str, ...]:
@@ -145,4 +148,6 @@ def _members(resource: Resource | None) -> tuple[str, ...]:
 
 
 def _ports(resource: Resource | None) -> frozenset[int]:
+    if resource is None:
+        return _NO_PORTS
     return frozenset(int(port) for port in _members(resource) if port.isdecimal())

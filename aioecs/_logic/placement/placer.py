@@ -258,12 +258,15 @@ class Placer(Candidates):
     def never(self, demand: Demand) -> str | None:
         """Say why such a task fits on none of the hosts ever, even if nothing else ran there; None if it may."""
         self._catch_up()
-        candidates = [
-            candidate for candidate in self._listed() if candidate.suits and candidate.capacity.host.status == "ACTIVE"
-        ]
-        sizes = [candidate.capacity.host.size for candidate in candidates]
-        reasons = Counter(size.lacks(demand) if size is not None else None for size in sizes)
-        return None if None in reasons or not reasons else reasons.most_common(1)[0][0]
+        reasons = Counter[str]()
+        for candidate in self._listed():
+            host = candidate.capacity.host
+            if candidate.suits and host.status == "ACTIVE":
+                reason = host.size.lacks(demand) if host.size is not None else None
+                if reason is None:
+                    return None
+                reasons[reason] += 1
+        return reasons.most_common(1)[0][0] if reasons else None
 
     def unmet(self, demand: Demand) -> tuple[tuple[str, str | None], ...]:
         """Return the attributes that such a task requires and that none of the hosts has."""

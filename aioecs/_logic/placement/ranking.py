@@ -17,6 +17,7 @@ Amounts = tuple[int, int, int]
 
 _NONE: Amounts = (-1, -1, -1)
 _SPARE = 64  # entries that a heap may hold beyond twice the living, before it is tidied
+_SCANS = 4  # searches through all items that take less time than building the trees
 
 
 class Queue(Generic[T]):
@@ -61,12 +62,13 @@ class Queue(Generic[T]):
 class Tournament(Generic[T]):
     """Finds the least key among the items that are large enough, for any size.
 
-    A heap has the least key of all: mostly that item is large enough. Where it is not, items are found in trees. They
-    are kept in classes by their first two amounts, half a power of two each, and each class is a binary tree whose
-    nodes know the least key below them, and the most of each amount. In the classes above those that are asked for,
-    every item has enough of both, so the least key of such a tree is found at once; in the few others, branches that
-    have too little are left out. So the cost is that of looking at each class, some hundreds of them at most,
-    and hardly grows with the number of items. The trees take note of what has changed only when they are needed.
+    A heap has the least key of all: mostly that item is large enough. Where it is not, the first few searches go
+    through all items: many a ranking lasts no longer than that, as a newer snapshot replaces it. Later ones use trees.
+    Items are kept in classes by their first two amounts, half a power of two each, and each class is a binary tree
+    whose nodes know the least key below them, and the most of each amount. In the classes above those that are asked
+    for, every item has enough of both, so the least key of such a tree is found at once; in the few others, branches
+    that have too little are left out. So the cost is that of looking at each class, some hundreds of them at most, and
+    hardly grows with the number of items. The trees take note of what has changed only when they are needed.
     """
 
     def __init__(self, items: Iterable[tuple[T, Key, Amounts]] = ()) -> None:
@@ -75,15 +77,10 @@ class Tournament(Generic[T]):
         self._place: dict[T, int] = {item: at for at, item in enumerate(self._listed)}
         self._numbers = itertools.count()
         self._heap = self._all_keys()
-        self._trees: dict[Class, _Tree[T]] = {}
+        self._scans = 0
+        self._trees: dict[Class, _Tree[T]] | None = None
         self._class_of: dict[T, Class] = {}
         self._changed: dict[T, None] = {}
-        sorted_: dict[Class, list[tuple[T, Key, Amounts]]] = {}
-        for item, (key, amounts) in self._held.items():
-            number = self._class_of[item] = _classes(amounts)
-            sorted_.setdefault(number, []).append((item, key, amounts))
-        for number, held in sorted_.items():
-            self._trees[number] = _Tree(held)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -102,7 +99,8 @@ class Tournament(Generic[T]):
             self._place[item] = len(self._listed)
             self._listed.append(item)
         self._held[item] = key, amounts
-        self._changed[item] = None
+        if self._trees is not None:
+            self._changed[item] = None
         heapq.heappush(self._heap, (key, next(self._numbers), item))
         if len(self._heap) > 2 * len(self._held) + _SPARE:
             self._heap = self._all_keys()
@@ -111,7 +109,8 @@ class Tournament(Generic[T]):
         """Take it out, if it is in."""
         if self._held.pop(item, None) is None:
             return
-        self._changed[item] = None
+        if self._trees is not None:
+            self._changed[item] = None
         at, last = self._place.pop(item), self._listed.pop()
         if at < len(self._listed):
             self._listed[at] = last
@@ -133,10 +132,23 @@ class Tournament(Generic[T]):
 
     def fitting(self, amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
         """Yield those that are large enough and suit, the least key first."""
-        self._catch_up()
+        if self._trees is None and self._scans < _SCANS:
+            self._scans += 1
+            return self._scan(amounts, suits)
+        return self._search(self._trees_now(), amounts, suits)
+
+    def _scan(self, amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
+        ahead = [(held[0], at, item) for at, (item, held) in enumerate(self._held.items()) if _enough(held[1], amounts)]
+        heapq.heapify(ahead)
+        while ahead:
+            item = heapq.heappop(ahead)[2]
+            if suits(item):
+                yield item
+
+    def _search(self, trees: dict[Class, _Tree[T]], amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
         first, second = _classes(amounts)
         ahead: list[tuple[Key, Class, int]] = []
-        for number, tree in self._trees.items():
+        for number, tree in trees.items():
             if number[0] >= first and number[1] >= second:
                 key = tree.keys[1]
                 if key is not None and _enough(tree.most[1], amounts):
@@ -145,29 +157,44 @@ class Tournament(Generic[T]):
             heapq.heapify(ahead)
         while ahead:
             _, number, node = heapq.heappop(ahead)
-            item = self._trees[number].descend(node, amounts, ahead, number)
+            item = trees[number].descend(node, amounts, ahead, number)
             if item is not None and suits(item):
                 yield item
 
-    def _catch_up(self) -> None:
-        """Let the trees take note of what has changed."""
+    def _trees_now(self) -> dict[Class, _Tree[T]]:
+        """Return the trees, with all that has changed."""
+        trees = self._trees
+        if trees is None:
+            trees = self._trees = self._build()
         for item in self._changed:
-            held, old = self._held.get(item), self._class_of.get(item)
-            number = _classes(held[1]) if held is not None else None
-            if old is not None and old != number:
-                self._trees[old].drop(item)
-                del self._class_of[item]
-                if not len(self._trees[old]):
-                    del self._trees[old]
-            if held is None or number is None:
-                continue
-            self._class_of[item] = number
-            tree = self._trees.get(number)
-            if tree is None:
-                self._trees[number] = _Tree([(item, *held)])
-            else:
-                tree.put(item, *held)
+            self._move(trees, item)
         self._changed.clear()
+        return trees
+
+    def _build(self) -> dict[Class, _Tree[T]]:
+        by_class: dict[Class, list[tuple[T, Key, Amounts]]] = {}
+        for item, (key, amounts) in self._held.items():
+            number = self._class_of[item] = _classes(amounts)
+            by_class.setdefault(number, []).append((item, key, amounts))
+        return {number: _Tree(held) for number, held in by_class.items()}
+
+    def _move(self, trees: dict[Class, _Tree[T]], item: T) -> None:
+        """Let the trees take note of what has changed about an item."""
+        held, old = self._held.get(item), self._class_of.get(item)
+        number = _classes(held[1]) if held is not None else None
+        if old is not None and old != number:
+            trees[old].drop(item)
+            del self._class_of[item]
+            if not len(trees[old]):
+                del trees[old]
+        if held is None or number is None:
+            return
+        self._class_of[item] = number
+        tree = trees.get(number)
+        if tree is None:
+            trees[number] = _Tree([(item, *held)])
+        else:
+            tree.put(item, *held)
 
     def any(self, random_number: float) -> T | None:
         """Return any, all being equally likely for a random number of 0 to 1."""

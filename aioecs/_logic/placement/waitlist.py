@@ -155,6 +155,10 @@ class Waitlist:
             heappop(self._ends)
         return self._ends[0][0] if self._ends else float("inf")
 
+    def any_over(self, group: DemandGroup, now: float) -> bool:
+        """Return whether the time of any start of a group is over."""
+        return self.next_end() <= now + SLACK and any(start.until <= now + SLACK for start in group.waiting)
+
     def refusable(
         self, group: DemandGroup, now: float, taken: int, taken_at: float, *, ours_in_flight: bool
     ) -> list[WaitingStart]:
@@ -167,7 +171,10 @@ class Waitlist:
             return []
         if group.placer.never(group.demand) is not None:
             return self._remove_all(group, list(group.waiting))
-        due = [start for start in group.waiting if start.until <= min(now, taken_at) + SLACK]
+        over = min(now, taken_at) + SLACK
+        if self.next_end() > over:
+            return []
+        due = [start for start in group.waiting if start.until <= over]
         if not due:
             return []
         if group.placer.uncertain(group.demand):

@@ -94,7 +94,8 @@ class ClusterWatch:
             arns = (await client.list_tasks(self.request)).task_arns
         except InvalidRequest as error:
             raise refused(error) from error
-        left = [arn for arn in self._known if arn not in set(arns)]
+        listed = set(arns)
+        left = [arn for arn in self._known if arn not in listed]
         seen = await self._described(client, [*arns, *left])
         if with_instances:
             self.instances = await self._hosts(client)
@@ -103,10 +104,13 @@ class ClusterWatch:
             if self._known.get(arn) != task.last_status:
                 on_change(task)
                 self._known[arn] = task.last_status
-        for task in seen:
-            if task.last_status == "STOPPED":
-                self.stopped += self._known.pop(task.task_arn or "", None) is not None
         self.tasks = [task for task in seen if task.last_status != "STOPPED"]
+        # What was listed before and can't be described any more has stopped, an hour ago or more.
+        present = {task.task_arn for task in self.tasks}.union(listed - {task.task_arn for task in seen})
+        ended = self._known.keys() - present
+        self.stopped += len(ended)
+        for arn in ended:
+            del self._known[arn]
 
     async def _described(self, client: Client, arns: Sequence[str]) -> Sequence[Task]:
         if not arns:

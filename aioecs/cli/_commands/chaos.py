@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aioecs.cli._options import HOW, OUTPUT, WHERE, AsJson, UsageError
+from aioecs.cli._options import HOW, OUTPUT, WHERE, AllowHost, AsJson, Faults, Host, Port, UsageError
 
 HELP = """
 Put scripted faults between any AWS SDK and an endpoint of ECS, until Ctrl-C.
@@ -51,26 +51,10 @@ def chaos(
         str | None,
         typer.Option("--upstream", metavar="URL", help="The endpoint of ECS behind it.", rich_help_panel=WHERE),
     ] = None,
-    faults: Annotated[
-        Path | None,
-        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
-    ] = None,
-    port: Annotated[
-        int,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
-    ] = 0,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
-    ] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="Name by which it may be called, beside addresses and localhost.",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
+    faults: Faults = None,
+    port: Port = 0,
+    host: Host = "127.0.0.1",
+    allow_host: AllowHost = None,
     sign: Annotated[
         Signature | None,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from aioecs.cli._options import HOW, WHERE, AsJson, UsageError
+from aioecs.cli._options import HOW, AllowHost, AsJson, Faults, Host, Port, UsageError
 
 T = TypeVar("T")
 
@@ -55,13 +55,8 @@ and throttle about one of ten other starts:
 
 
 def local(
-    port: Annotated[
-        int,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
-    ] = 0,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
-    ] = "127.0.0.1",
+    port: Port = 0,
+    host: Host = "127.0.0.1",
     region: Annotated[
         str, typer.Option("--region", metavar="REGION", help="Region in its ARNs.", rich_help_panel=HOW)
     ] = "us-east-1",
@@ -130,19 +125,8 @@ def local(
     fargate: Annotated[
         bool, typer.Option("--fargate", help="Run tasks on Fargate by default.", rich_help_panel=HOW)
     ] = False,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="Name by which it may be called, beside addresses and localhost.",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
-    faults: Annotated[
-        Path | None,
-        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
-    ] = None,
+    allow_host: AllowHost = None,
+    faults: Faults = None,
     as_json: AsJson = False,
 ) -> int:
     """Serve until a signal, and return the exit status; `HELP` is what the user reads."""

@@ -22,7 +22,7 @@ def read_definitions(path: Path) -> list[dict[str, Any]]:
 
     engine = Engine()
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json.loads(path.read_text(encoding="utf-8-sig"))
         definitions = [_definition(each) for each in (found if isinstance(found, list) else [found])]
         for definition in definitions:
             engine.call("RegisterTaskDefinition", definition)
@@ -50,7 +50,7 @@ def read_faults(path: Path) -> list[Fault]:
     from aioecs.testing import faults_from_script
 
     try:
-        return faults_from_script(path.read_text(encoding="utf-8"))
+        return faults_from_script(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--faults: {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -46,7 +46,8 @@ async def serve(
     """Serve a fault proxy until SIGINT or SIGTERM; the second of them ends the process.
 
     Raises:
-        UsageError: it can't work so: the URL is no endpoint, the port is in use, there are no credentials.
+        UsageError: it can't work so: the URL is no endpoint, the port is in use, there are no credentials, or the
+            record can't be written.
     """
     from aioecs.testing import FaultProxy, FaultProxyError
 
@@ -54,6 +55,8 @@ async def serve(
     with interrupts(token, lambda: end(0)):
         try:
             async with FaultProxy(upstream, **settings) as proxy:
+                if truth is not None:
+                    _write(truth, "", "a")  # before anything happens that is to be in it
                 if as_json:
                     streams.write(as_line(proxy))
                 else:
@@ -75,7 +78,20 @@ def _report(proxy: FaultProxy, streams: Streams, file: Path | None, *, as_json: 
     else:
         streams.say(*as_lines(summary(record)))
     if file is not None:
-        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        _write(file, json.dumps(record, indent=1) + "\n", "w")
+
+
+def _write(file: Path, text: str, mode: str) -> None:
+    """Write the record, or with no text check that it can be written.
+
+    Raises:
+        UsageError: it can't be.
+    """
+    try:
+        with file.open(mode, encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise UsageError(f"--truth: {file}: {error.strerror or error}") from error
 
 
 def summary(record: dict[str, Any]) -> dict[str, Any]:

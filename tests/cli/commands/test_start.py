@@ -99,7 +99,8 @@ def test_an_argument_too_many(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_in_a_pipe() -> None:
     """On a machine without AWS, a pipe gets the summary and nothing else, in plain ASCII and unbroken."""
-    environment = {name: os.environ[name] for name in ("PATH", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
+    kept = {"PATH", "PYTHONPYCACHEPREFIX", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+    environment = {name: value for name, value in os.environ.items() if name in kept}
     environment |= {
         "HOME": "/nonexistent",
         "COLUMNS": "40",

@@ -53,13 +53,19 @@ async def test_as_lines(local: LocalECS) -> None:
     assert lines[-2] == "Requests: none. Starts and stops hit by a fault: 0."
 
 
-async def test_a_record_that_can_not_be_written(local: LocalECS) -> None:
-    """The summary is there all the same."""
-    streams = RecordedStreams()
-    serving = asyncio.create_task(serve(local.endpoint_url, {}, streams, truth=Path("/no/such/file"), as_json=True))
+async def test_a_record_that_can_not_be_written(local: LocalECS, tmp_path: Path) -> None:
+    """It is named before anything is served; where it can be no more at the end, the summary is there all the same."""
+    streams, file = RecordedStreams(), tmp_path / "there" / "truth.json"
+    with pytest.raises(UsageError, match=f"^--truth: {file}: No such file or directory$"):
+        await serve(local.endpoint_url, {}, streams, truth=file, as_json=True)
+    assert streams.lines.empty()
+    file.parent.mkdir()
+    serving = asyncio.create_task(serve(local.endpoint_url, {}, streams, truth=file, as_json=True))
     await streams.lines.get()
+    file.unlink()
+    file.parent.rmdir()
     os.kill(os.getpid(), signal.SIGINT)
-    with pytest.raises(UsageError, match="No such file or directory"):
+    with pytest.raises(UsageError, match=f"^--truth: {file}: No such file or directory$"):
         await serving
     assert json.loads(streams.lines.get_nowait())["tasks"] == 0
 

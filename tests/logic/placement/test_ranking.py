@@ -59,14 +59,25 @@ SIZED = st.lists(
 )
 
 
-@given(SIZED, st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=5), st.integers(0, 30))
+@given(
+    SIZED,
+    st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=5),
+    st.integers(0, 30),
+    st.integers(0, 80),
+)
 def test_a_tournament_yields_what_is_large_enough_in_order(
-    steps: list[tuple[str, int, int, tuple[int, int, int]]], asked: list[tuple[int, int, int]], odd: int
+    steps: list[tuple[str, int, int, tuple[int, int, int]]], asked: list[tuple[int, int, int]], odd: int, built: int
 ) -> None:
-    """Whatever was put, moved and dropped before: exactly those that are large enough and suit, the least key first."""
+    """Whatever was put, moved and dropped before: exactly those that are large enough and suit, the least key first.
+
+    That holds whether or not the trees were built before.
+    """
     tree: Tournament[int] = Tournament()
     held: dict[int, tuple[int, tuple[int, int, int]]] = {}
-    for step, item, key, amounts in steps:
+    for at, (step, item, key, amounts) in enumerate(steps):
+        if at == built:
+            for _ in range(5):
+                list(tree.fitting((0, 0, 0), lambda _: True))
         if step == "put":
             tree.put(item, (key,), amounts)
             held[item] = key, amounts

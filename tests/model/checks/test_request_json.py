@@ -11,6 +11,7 @@ from pickle import dumps, loads
 from typing import Any
 
 import pytest
+from characters import CHARACTERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +43,9 @@ from aioecs._model.codec.shape import Shape
 from aioecs.errors import InvalidRequest
 from tests.effort import EFFORT
 
-odd: Any = st.none() | st.text(max_size=6) | st.integers(-3, 300) | st.booleans() | st.just(["x"]) | st.floats()
+odd: Any = (
+    st.none() | st.text(CHARACTERS, max_size=6) | st.integers(-3, 300) | st.booleans() | st.just(["x"]) | st.floats()
+)
 
 
 def mostly(usual: Any, unusual: Any = odd) -> Any:
@@ -50,7 +53,7 @@ def mostly(usual: Any, unusual: Any = odd) -> Any:
     return st.integers(0, 29).flatmap(lambda at: unusual if at == 17 else usual)
 
 
-texts: Any = mostly(st.text(min_size=1, max_size=40))
+texts: Any = mostly(st.text(CHARACTERS, min_size=1, max_size=40))
 flags: Any = mostly(st.none() | st.booleans())
 extras: Any = mostly(st.just({}), st.just({"newer": 1}))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
+from characters import CHARACTERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ SHAPES: list[type[Shape]] = [kind for kind in EXPORTED if isinstance(kind, type)
 # Whole microseconds, as datetimes have them: a float holds these exactly enough for two centuries around 1970.
 moments = st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 drawn as UTC
 scalars: dict[type, st.SearchStrategy[Any]] = {
-    str: st.text(max_size=8),
+    str: st.text(CHARACTERS, max_size=8),
     int: st.integers(-(2**53), 2**53),
     bool: st.booleans(),
     float: st.floats(allow_nan=False, allow_infinity=False),
@@ -61,7 +62,7 @@ def of_kind(kind: Kind) -> st.SearchStrategy[Any]:
     if kind.container is Sequence:
         return st.lists(one, max_size=2).map(tuple)
     if kind.container is Mapping:
-        return st.dictionaries(st.text(max_size=4), one, max_size=2)
+        return st.dictionaries(st.text(CHARACTERS, max_size=4), one, max_size=2)
     return one
 
 

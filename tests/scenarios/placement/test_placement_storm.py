@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from ecs_with_changing_hosts import ModelECS, sizes_of
 from fake_transport import fake_client
-from virtual_time import run_in_virtual_time
+from virtual_time import virtual_runner
 
 import aioecs
 from aioecs import Binpack, Outcome, Random, Spread, StartResult, StartTaskRequest
@@ -96,12 +96,13 @@ def test_no_start_is_refused_while_a_fresh_description_would_show_capacity(
 
     monkeypatch.setattr(PlacementStream, "_settle_refused", held)
     outcomes: Counter[str] = Counter()
-    for seed in range(100 * part, 100 * part + 100):
-        script = Script(seed)
-        playing.append(script)
-        starts = run_in_virtual_time(script.play())
-        assert script.wrong == [], f"seed {seed}"
-        outcomes.update(start.outcome.value for start in starts)
-        ran = [start.task.task_arn for start in starts if start.outcome is Outcome.STARTED and start.task is not None]
-        assert sorted(filter(None, ran)) == sorted(script.ecs.started), f"seed {seed}"
+    with virtual_runner() as runner:
+        for seed in range(100 * part, 100 * part + 100):
+            script = Script(seed)
+            playing.append(script)
+            starts = runner.run(script.play())
+            assert script.wrong == [], f"seed {seed}"
+            outcomes.update(start.outcome.value for start in starts)
+            started = [start.task for start in starts if start.outcome is Outcome.STARTED and start.task is not None]
+            assert sorted(task.task_arn or "" for task in started) == sorted(script.ecs.started), f"seed {seed}"
     assert set(outcomes) == {"started", "refused"}

@@ -8,7 +8,7 @@ worker at any time, until one deletes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import attrs
 
@@ -32,6 +32,8 @@ from promise.worker_state import KEY, Worker, WorkerBounds, WorkersState
 
 SURPLUS = "surplus"
 States = Iterator[Step[WorkersState]]
+CallStep = tuple[str, CallProcess, Service, StartOutcome | None]
+"""What happens to a call, the call and ECS after it, and what the worker concludes."""
 
 
 class WorkerModel:
@@ -39,6 +41,7 @@ class WorkerModel:
 
     def __init__(self, bounds: WorkerBounds | None = None) -> None:
         self.bounds = bounds or WorkerBounds()
+        self._steps_of_calls: dict[Hashable, list[CallStep]] = {}
 
     def initial(self) -> States:
         """Begin with a message that nobody has received."""
@@ -205,17 +208,24 @@ class WorkerModel:
 
     def _starts(self, state: WorkersState, worker: Worker, call: CallProcess) -> States:
         gated = self._clock(state, worker) < self._cutoff(worker)
-        for name, after, service in steps(call, state.service, state.now, self.bounds.call, gated=gated):
+        for name, after, service, concluded in self._call_steps(call, state.service, state.now, gated=gated):
             late = service.written > state.service.written and self._is_late(state, worker)
-            went_on = attrs.evolve(
-                worker, call=after, concluded=self._concluded(after), sent=worker.sent or after.allowed
-            )
+            went_on = attrs.evolve(worker, call=after, concluded=concluded, sent=worker.sent or after.allowed)
             yield name, state.with_worker(went_on, service=service, written_late=state.written_late or late)
         if worker.cancelled_at is not None and state.now >= worker.cancelled_at + self.bounds.call.settle:
             concluded = outcome_of_error(cancelled(call.record, None, None))
             service = self._unawaited(state.service, worker)
             left = attrs.evolve(worker, call=None, concluded=concluded)
             yield "waits no longer", state.with_worker(left, service=service)
+
+    def _call_steps(self, call: CallProcess, service: Service, now: int, *, gated: bool) -> list[CallStep]:
+        """Return the steps of a call, which are made once: it meets the other worker in many states."""
+        known = (call.name, call.key, service, now, gated)
+        found = self._steps_of_calls.get(known)
+        if found is None:
+            made = steps(call, service, now, self.bounds.call, gated=gated)
+            found = self._steps_of_calls[known] = [(*step, self._concluded(step[1])) for step in made]
+        return found
 
     def _is_late(self, state: WorkersState, worker: Worker) -> bool:
         return self._clock(state, worker) >= self._cutoff(worker) + self.bounds.window
