@@ -291,7 +291,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 def is_second(fired: Source | None) -> bool:
     """Return whether a cancel of the caller's task is a second one, after `fired`.
 
-    After a passed scope only `task.cancel()` is: the scope that cancels the task may be the same.
+    After a token or a timeout any is; after a scope that was passed only `task.cancel()`: that scope may be around it.
     """
     return fired is not None and not (isinstance(fired, anyio.CancelScope) and cancelled_by_scope())
 

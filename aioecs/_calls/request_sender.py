@@ -118,7 +118,7 @@ class RequestSender(Taskless, ABC):
                 finish, self._remaining = self._remaining, None
                 what = await finish()
                 return what
-            await self._wait_for_turn()
+            await self._take_permit_and_slot()
             instances = self.record.freeze()
             if not instances:
                 return not_sent(self.record.operation, "all of its starts were withdrawn")
@@ -130,7 +130,7 @@ class RequestSender(Taskless, ABC):
             self._release(what)
         return await self._completed(what) if _is_incomplete(what) else what
 
-    async def _wait_for_turn(self) -> None:
+    async def _take_permit_and_slot(self) -> None:
         """Wait for a permit, and then for a concurrency slot."""
         limiter, concurrency = self.core.start_limiter, self.core.concurrency
         permit, self._permit = self._permit, None

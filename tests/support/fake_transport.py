@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pytest
-from begun_attempts import BeginsAttempts
 
 import aioecs
 from aioecs._calls.call import Call
@@ -30,6 +29,43 @@ INSTANCES = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/defaul
 
 
 Handler = Callable[[Any, SentMarker], Awaitable[Attempt[Any]]]
+
+
+class BeginsAttempts:
+    """A transport that begins what its `attempt` does: the request counts as written before that runs."""
+
+    def attempt(
+        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker
+    ) -> Coroutine[Any, Any, Attempt[Any]]:
+        """Make the attempt."""
+        raise NotImplementedError
+
+    def begin(
+        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
+    ) -> AttemptInFlight | None:
+        """Begin the attempt, and report its outcome."""
+        if sent_marker.may_send is not None and not sent_marker.may_send():
+            return None
+        sent_marker.begin_body()
+        return BegunAttempt(self.attempt(operation, request, sent_marker), ended)
+
+
+class BegunAttempt:
+    """An attempt that is under way."""
+
+    def __init__(self, attempt: Coroutine[Any, Any, Attempt[Any]], ended: Ended) -> None:
+        self._ended: Ended | None = ended
+        self._task = asyncio.get_running_loop().create_task(attempt)
+        self._task.add_done_callback(self._report)
+
+    def cut(self) -> None:
+        """End it; nothing is reported."""
+        self._ended = None
+        self._task.cancel()
+
+    def _report(self, task: asyncio.Task[Attempt[Any]]) -> None:
+        if self._ended is not None and not task.cancelled():
+            self._ended(task.result())
 
 
 class FakeTransport(BeginsAttempts):

@@ -117,7 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reset_message()
         try:
             self._transport.write(request)
-        except Exception as error:  # noqa: BLE001 whatever it is, a part of the request may be on its way
+        except Exception as error:  # noqa: BLE001 whatever it is, a part of the request may be written
             self._loop.call_soon(self._fail, error)
 
     def cut(self) -> None:

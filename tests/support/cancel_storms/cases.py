@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import anyio
 import attrs
 import pytest
-from begun_attempts import BeginsAttempts
 from engine_transport import EngineTransport
+from fake_transport import BeginsAttempts
 
 import aioecs
 from aioecs import CancelToken, Outcome, StartResult, StartTaskRequest
