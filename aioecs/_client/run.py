@@ -216,7 +216,7 @@ class Runs(Logs):
         except asyncio.CancelledError as first:
             return await running.withdraw(first, None, None)
         except ECSError as error:
-            error.starts = error.starts or (running.start,)
+            error.starts = error.starts or (running.known_start,)
             raise
 
     async def _ended(self, running: StartedRun) -> Task:

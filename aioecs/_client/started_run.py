@@ -65,6 +65,11 @@ class StartedRun:
         """The task, as the answer to its start showed it."""
         return self.start.task or Task()
 
+    @property
+    def known_start(self) -> StartResult:
+        """The start, with what became of its task if its time was over."""
+        return _after_stop(self.start, self.late_stops[0].task) if self.late_stops else self.start
+
     def seen(self, task: Task) -> StartedRun:
         """Return the run with its task as it was last seen."""
         return attrs.evolve(self, start=attrs.evolve(self.start, task=task))

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
@@ -29,8 +29,6 @@ from aioecs._runtime.cancellation_monitor import Cancellable, Source, expect, so
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import IdempotencyMismatch, InvalidRequest, StartCancelled
-
-TO_LOOK_UP = "a token, or a start that was sent"
 
 
 class Starting(ABC):
@@ -162,11 +160,7 @@ class Starting(ABC):
         """
         self._core()
         expect(cancel_scope)
-        if not isinstance(cast("object", start_or_token), (StartResult, str)):
-            raise InvalidRequest("start_or_token", TO_LOOK_UP, f"a {type(start_or_token).__name__}")
-        token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
-        if not token:
-            raise InvalidRequest("start_or_token", TO_LOOK_UP, "one without a token")
+        token = _token_of(start_or_token)
         ambiguous_call = AmbiguousCall(token, token, (), confirm=True, anywhere=True)
         if isinstance(start_or_token, StartResult):
             cluster = start_or_token.request.cluster
@@ -289,3 +283,17 @@ def _on_instances(instances: tuple[str, ...], tasks: Iterable[Task]) -> list[Tas
 def _shared_call(core: Core, key: str) -> SharedCall | None:
     shared_call: SharedCall | None = core.keys.get(key)
     return shared_call
+
+
+def _token_of(given: Any) -> str:
+    """Return the token of a start, or the token that was given.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    rule = "a token, or a start that was sent"
+    if not isinstance(given, (StartResult, str)):
+        raise InvalidRequest("start_or_token", rule, f"a {type(given).__name__}")
+    if not (token := given if isinstance(given, str) else given.token):
+        raise InvalidRequest("start_or_token", rule, "one without a token")
+    return token

@@ -7,7 +7,7 @@ that is not certain to keep every rule is checked member by member (`checks.viol
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar, cast
+from typing import Any, cast
 
 from aioecs._model.checks.places import check_instances, fits
 from aioecs._model.checks.request_json import checked_json, keeps_what_varies
@@ -42,8 +42,6 @@ from aioecs._model.checks.violations import check_shape, found
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs.errors import InvalidRequest
-
-T = TypeVar("T")
 
 __all__ = [
     "CAPACITY_PROVIDERS",
@@ -109,7 +107,7 @@ def expect(request: object, shape: type[Shape]) -> None:
         raise InvalidRequest("request", f"a {shape.__name__}", found(request, shape))
 
 
-def iterable(requests: Iterable[T]) -> Iterator[T]:
+def iterable(requests: Any) -> Iterator[Any]:
     """Return an iterator over the requests of a call.
 
     Raises:

@@ -18,7 +18,8 @@ from aioecs._transport.settings import find_control_character
 
 _MAX_TEXT = 600
 """Characters of another library's text that are kept."""
-_USER = re.compile(r"(?<=//)[^\s\"'<>]*@")
+_USER = re.compile(r"(?<=//)[^\s\"'<>]*@|[^\s\"'<>/:@]+:[^\s\"'<>/]*@")
+"""The user and password of a URL; without a scheme only where there is a password."""
 _BODY = re.compile(r"(from container metadata): .*", re.DOTALL)
 _SAFE_PROCESS_ERROR = re.compile(r"Missing required key in response: '\w+'|Unsupported version '[\w.]{1,8}' for .*")
 _PORT = re.compile(r"(?i)\bport\b")

@@ -319,6 +319,32 @@ def test_a_cancel_that_keeps_a_task_that_is_stopped_late(case: str, on_cancel: A
     run_in_virtual_time(work())
 
 
+@pytest.mark.parametrize("answer_after", [0.5, 5.0])
+def test_a_client_that_is_closed_while_a_task_is_stopped_late(answer_after: float) -> None:
+    """The error has the task, and what became of it: closing waits for the stop."""
+
+    async def work() -> None:
+        async with engine_client(stopping_seconds=60.0) as world:
+            at_once = world.transport.attempt
+
+            async def attempt(operation: Any, *args: Any) -> Any:
+                if operation.name == "StopTask":
+                    await asyncio.sleep(answer_after)
+                return await at_once(operation, *args)
+
+            world.transport.attempt = attempt  # type: ignore[method-assign,assignment]
+            running = asyncio.create_task(world.client.run(on_an_instance(world), timeout=60))
+            await asyncio.sleep(61.0)
+            await world.client.aclose()
+            with pytest.raises(ECSError) as caught:
+                await running
+            (start,) = caught.value.starts
+            assert start.task is not None
+            assert start.outcome is STOPPED
+
+    run_in_virtual_time(work())
+
+
 def test_a_cancel_after_the_end_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """While its log is read, for example: it ended by itself, so nothing is stopped, and nothing says so."""
 

@@ -35,6 +35,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
             botocore.EndpointConnectionError(endpoint_url=f"http://me:{SECRET}@host/"),
             'Could not connect to the endpoint URL: "http://***@host/"',
         ),
+        (ValueError(f"Invalid endpoint: me:{SECRET}@host"), "Invalid endpoint: ***@host"),
         (
             botocore.CredentialRetrievalError(provider="custom-process", error_msg=f"no {SECRET}\nfor you"),
             "credential_process: it failed (its output is withheld)",
