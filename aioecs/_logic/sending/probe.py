@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import attrs
 
-EARLY_PROBES = 2  # probes after a throttle that comes early in the opening
+EARLY_PROBES = 2  # probes after a throttle that comes early in the opening ...
+SHORT_QUEUE_PROBES = 4  # ... if few calls are queued, which end late if the first answers mislead
 TRACKING_PROBES = 1  # ... after one that comes later, and contradicts what was learnt
 NOISY_PROBES = 5  # ... while throttles are known to be random
 SECOND_PROBES = 2  # probes more once one was served, which may have been the token that was missing ...

@@ -31,8 +31,8 @@ import math
 
 import attrs
 
-from aioecs._logic.sending.opening import EARLY, OPENING_SPEED, Opening, evenly
-from aioecs._logic.sending.probe import EARLY_PROBES, NOISY_PROBES, TRACKING_PROBES, Probe
+from aioecs._logic.sending.opening import EARLY, OPENING_SPEED, SHORT_QUEUE, Opening, evenly
+from aioecs._logic.sending.probe import EARLY_PROBES, NOISY_PROBES, SHORT_QUEUE_PROBES, TRACKING_PROBES, Probe
 from aioecs._logic.sending.throttle_history import ThrottleHistory
 from aioecs._logic.sending.tracking import tracking_speed
 
@@ -225,11 +225,10 @@ class RateLearner:
     def _end_opening(self, now: float, met: float) -> None:
         lasted = max(1e-3, met - self._start.began)
         self._rate = max(FLOOR, self._start.rate_after(met, self._queued))
-        self._opening, self._first_drain = False, (self._start.served, lasted)
+        self._opening, self._pair_sent, self._first_drain = False, False, (self._start.served, lasted)
         self._burst = max(1.0, self._start.served - self._rate * lasted)
         self._empty = self._base = met
         self._level, self._since_empty, self._since_base, self._dry, self._measured = 0.0, 0, 0, 0, 0
-        self._pair_sent = False
         self._pause(now)
 
     def _saving(self) -> float:
@@ -289,8 +288,9 @@ class RateLearner:
         if self._noise:
             return NOISY_PROBES
         if self._opening:
-            early = self._start.excess(now) < EARLY
-            return EARLY_PROBES if early else 0 if self._queued <= self._level else None
+            if self._start.excess(now) < EARLY:
+                return SHORT_QUEUE_PROBES if self._queued < SHORT_QUEUE else EARLY_PROBES
+            return 0 if self._queued <= self._level else None
         return TRACKING_PROBES if not self._paired and self._history.wants_probe() else None
 
     def _restart(self, now: float, met: float) -> None:

@@ -17,7 +17,7 @@
   crowd by its own rate: one of many does not move the share of throttled calls. Lowering the rate to see whether that
   share falls was tried: it makes a crowd collapse, as each member takes the others for noise. What distinguishes them
   are the calls sent right after a throttle, see `probe`. They cost a few throttles if the bucket is empty, so only
-  throttles that contradict the model are probed, at first after a few and later after more.
+  after a few throttles that contradict the model one is probed.
 
 Where the contradiction goes on, the learner *restarts* once, at more than half the believed rate and with a small gain.
 If the throttles aren't random, each takes a little off the rate, alike for all learners of a crowd, which so begin and
@@ -47,8 +47,7 @@ UNEXPECTED = 1.0  # what a throttle adds to the contradiction if the model had a
 EXPECTED = 0.3  # ... if it had none
 SERVED = 0.25  # what a served call takes away: more than a fifth of the calls throttled is a contradiction
 CONTRADICTED = 5.0  # the contradiction beyond which the learner restarts
-SUSPICIOUS = 1.5  # the contradiction beyond which the cause of a throttle is probed; twice as much the next time, ...
-MOST_SUSPICIOUS = 4.0  # ... up to this
+SUSPICIOUS = 2.7  # the contradiction since the last probe beyond which the cause of a throttle is probed
 CUT = 0.965  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
 
 
@@ -62,7 +61,6 @@ class ThrottleHistory:
     _contradiction: float = attrs.field(default=0.0, init=False)
     _suspicion: float = attrs.field(default=0.0, init=False)
     """The contradiction since the last probe."""
-    _probed_from: float = attrs.field(default=SUSPICIOUS, init=False)
 
     @property
     def gain(self) -> float:
@@ -101,9 +99,9 @@ class ThrottleHistory:
 
         If so, the count begins anew.
         """
-        if self._suspicion < self._probed_from:
+        if self._suspicion <= SUSPICIOUS:
             return False
-        self._suspicion, self._probed_from = 0.0, min(2 * self._probed_from, MOST_SUSPICIOUS)
+        self._suspicion = 0.0
         return True
 
     def count_served(self) -> None:

@@ -9,7 +9,7 @@ from aioecs._logic.sending.throttle_history import ThrottleHistory
 RESUME_BELOW = 0.4  # how far below the measured rate sending resumes, as a part of it
 RISE = 1.2  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
 UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
-RISE_DECAY = 0.2  # by how much that falls with each further measurement
+RISE_DECAY = 0.21  # by how much that falls with each further measurement
 HALVING_FLIGHT = 20.0  # calls in flight that halve the rise, since only their answers show that they were sent too fast
 SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate, and beyond noise, that double the rate
 
