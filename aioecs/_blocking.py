@@ -11,16 +11,15 @@ import atexit
 import builtins
 import contextvars
 import functools
-import itertools
 import os
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from queue import SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortalProvider
 
@@ -139,6 +138,7 @@ class Lease:
         try:
             self._portal.start_task_soon(loop_call.run)
         except RuntimeError as error:
+            loop_call.loop = None
             raise ClientStateError(f"the client was closed meanwhile: {error}") from error
 
     def release(self) -> None:
@@ -195,38 +195,6 @@ class LoopCall(Future[T]):
     def cancelled(self) -> bool:
         """Whether it has ended by a cancel, of whatever kind; `result()` and `exception()` say what it left behind."""
         return self.done() and isinstance(self.exception(), CANCELLED)
-
-
-class Drawn(Generic[T]):
-    """Items that the loop requests and the waiting thread draws: a database connection may be that thread's own."""
-
-    def __init__(self, items: Iterable[T]) -> None:
-        self._items = iter(items)
-        self._requested: SimpleQueue[Future[list[T]] | None] = SimpleQueue()
-
-    async def __aiter__(self) -> AsyncIterator[T]:
-        while True:
-            requested: Future[list[T]] = Future()
-            self._requested.put(requested)
-            drawn = await asyncio.wrap_future(requested)
-            if not drawn:
-                return
-            yield drawn[0]
-
-    def serve(self, loop_call: Future[Any]) -> None:
-        """Draw one after the other, until the call has ended."""
-        loop_call.add_done_callback(lambda _: self._requested.put(None))
-        while (requested := self._requested.get()) is not None:
-            if requested.set_running_or_notify_cancel():
-                self._draw(requested)
-
-    def _draw(self, requested: Future[list[T]]) -> None:
-        try:
-            drawn = list(itertools.islice(self._items, 1))
-        except Exception as error:  # noqa: BLE001 the caller's own; its call ends with it
-            requested.set_exception(error)
-        else:
-            requested.set_result(drawn)
 
 
 def _error_of(cancelled: asyncio.CancelledError) -> BaseException:

@@ -26,9 +26,10 @@ class Client(Starting, Operations):
 
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
-    StartCancelled as its cause (see `aioecs.find_start_error`). A second Ctrl-C ends that wait; the client goes on,
-    and `on_settled` gets the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
-    token, and cancel that.
+    StartCancelled as its cause (see `aioecs.find_start_error`). So does whatever else a signal handler raises, such as
+    SystemExit, or the time limit of a job in Celery or RQ. A second one ends that wait; the client goes on, and
+    `on_settled` gets the end. Python raises these in the main thread alone: hand other threads a token, and cancel
+    that.
 
     A call is refused on a thread whose event loop runs, which it would block; a notebook's cell, which
     IPython runs on its own loop, may block it. `on_settled` is called on the background loop's thread: it must not

@@ -7,7 +7,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -15,7 +15,6 @@ from threaded_ecs import until
 
 from aioecs import ClientStateError, StartCancelled
 from aioecs._blocking import (
-    Drawn,
     Lease,
     LoopCall,
     _DaemonExecutor,
@@ -122,44 +121,6 @@ def test_whatever_a_call_raises_is_its_caller_s(lease: Lease) -> None:
     with pytest.raises(SystemExit):
         sent(lease, LoopCall(ends)).result()
     sent(lease, LoopCall(here)).result()
-
-
-def test_items_are_drawn_one_by_one_and_no_more_than_asked_for(lease: Lease) -> None:
-    """In the thread that serves them, until the call ends."""
-    items = iter(range(10))
-    drawn = Drawn(items)
-
-    async def three() -> list[int]:
-        taken: list[int] = []
-        async for item in drawn:
-            taken.append(item)
-            if len(taken) == 3:
-                break
-        return taken
-
-    loop_call: LoopCall[list[int]] = LoopCall(three)
-    lease.send(loop_call)
-    drawn.serve(loop_call)
-    assert loop_call.result() == [0, 1, 2]
-    assert next(items) == 3
-
-
-def test_a_draw_that_nobody_waits_for_any_more_is_not_made() -> None:
-    """A call that was cancelled takes nothing from the iterator."""
-    items = iter(range(10))
-    drawn = Drawn(items)
-
-    async def given_up() -> None:
-        waiting = asyncio.ensure_future(anext(aiter(drawn)))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-
-    asyncio.run(given_up())
-    ended: Future[None] = Future()
-    ended.set_result(None)
-    drawn.serve(ended)
-    assert next(items) == 0
 
 
 def test_hands_do_what_they_are_given_and_end() -> None:

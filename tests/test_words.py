@@ -79,6 +79,7 @@ PHRASES: dict[str, str] = {
 }
 # Legitimate uses, and why. A name is compared as a whole; a phrase as it stands, in lower case.
 NAMES_ALLOWED: dict[str, str] = {
+    "has_ticket": "of the ssl module's sessions",
     "third_party_handlers": "handlers of neither botocore nor aioecs",
     "quick": "the short run of a benchmark, `--quick`",
     "quick_pending": "likewise",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,6 +32,7 @@ from aioecs._runtime.event_emitter import emit_rate_limited
 from aioecs.errors import ECSError, IdempotencyMismatch
 
 LOOKED_UP_AT_ONCE = 2_000  # calls that are looked up without a slot: one round of lookups serves them all
+DISPATCH_SLICE = 0.001  # in seconds: how long one step of the loop sends calls
 LOOKUPS = (Phase.AMBIGUOUS, Phase.REMOVING_DUPLICATES)
 Prepare = Callable[[StartTaskRequest | RunTaskRequest, Group], Call]
 
@@ -149,9 +149,13 @@ class Engine:
     # ------------------------------------------------------------------------------------------------- dispatching
 
     async def _dispatch(self) -> None:
+        ends = self.core.now + DISPATCH_SLICE
         try:
             while await self._ready():
-                asked_at = self.core.now
+                if (asked_at := self.core.now) >= ends:  # more starts may be queued now, and share the next call
+                    await asyncio.sleep(0)
+                    ends = self.core.now + DISPATCH_SLICE
+                    continue
                 permit = await self.core.start_limiter.acquire(Priority.START, self.packing.calls_left, of=self)
                 emit_rate_limited(self.core.emit, None, self.core.now - asked_at)
                 if (taken := self.packing.take(self.core.now)) is None:
@@ -181,9 +185,9 @@ class Engine:
             if ready is None or ready <= now:
                 return ready is not None
             self._queued.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ready - now):
-                    await self._queued.wait()
+            timer = self.core.loop.call_at(ready, self._queued.set)
+            await self._queued.wait()
+            timer.cancel()
 
     def _begin_or_join(self, group: Group, entries: list[Entry], permit: float) -> None:
         """Begin a call with these starts, or add them to the open call of their key."""
@@ -243,7 +247,7 @@ class Engine:
         self._without_slot += batch_call.call.record.keyed
         if batch_call.call.on_change is None:
             batch_call.call.on_change = partial(self._call_changed, batch_call)
-        self._settle_once_ended(batch_call)
+        batch_call.call.end_waiter().add_done_callback(lambda _: self._settle_call(batch_call))
 
     def _call_changed(self, batch_call: BatchCall, phase: Phase) -> None:
         """Free the slot of a call that is looked up, or take it again, and notify the owners of its starts."""
@@ -271,14 +275,11 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------------ results
 
-    def _settle_once_ended(self, batch_call: BatchCall) -> None:
-        batch_call.call.end_waiter().add_done_callback(lambda _: self._settle_call(batch_call))
-
     def _settle_call(self, batch_call: BatchCall) -> None:
         """Settle each start of a call that has ended."""
         call, entries = batch_call.call, batch_call.entries
         if not call.ended:  # withdrawn just as it ended: it is reopened, to stop what it started
-            self._settle_once_ended(batch_call)
+            call.end_waiter().add_done_callback(lambda _: self._settle_call(batch_call))
             return
         self._calls_in_flight.discard(batch_call)
         call.on_change = None  # without this cycle, all that the call held is freed at once

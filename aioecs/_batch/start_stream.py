@@ -14,7 +14,7 @@ from aioecs._batch.stream_results import StreamResults
 from aioecs._calls.caller_wait import is_second, refuse_if_cancelled
 from aioecs._logic.calls.call_result import cancelled_of
 from aioecs._logic.sending.packing import QUEUED, Entry, Group
-from aioecs._model.limits import INSTANCES_PER_CALL, expect
+from aioecs._model.limits import INSTANCES_PER_CALL, expect, iterable
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
@@ -127,7 +127,7 @@ class StartStream:
 
     def _begin_drawing(self, requests: Requests) -> Iterator[StartTaskRequest]:
         if not isinstance(requests, AsyncIterable):
-            return iter(requests)
+            return iterable(requests)
         if not self._ending:
             self._drawing_task = self._core.background_tasks.own(self._draw_async(requests), "aioecs draws requests")
         self._exhausted = self._ending

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 from aioecs._logic.calls.actions import LookUp, LookupDone, Stopped
@@ -10,6 +9,7 @@ from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Lost, NotSent
 from aioecs._model.shapes.task import Task
+from aioecs._runtime.background_tasks import TaskGroup
 from aioecs._runtime.client_core import Core
 from aioecs.errors import AnswerLost, ConnectionFailed
 
@@ -45,17 +45,18 @@ async def stop_tasks(core: Core, record: CallRecord, tasks: tuple[Task, ...]) ->
         if await core.stop(record.request.cluster, task, record.token, within=within):
             accepted.add(task.task_arn or "")
 
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         for task in tasks:
             group.create_task(stop(task))
     return Stopped(frozenset(task.task_arn or "" for task in tasks), frozenset(accepted))
 
 
-def result_of_cut_send(operation: str, *, sent: bool) -> Lost | NotSent:
+def result_of_cut_send(call: CallRecord, *, sent: bool) -> Lost | NotSent:
     """Return the result of a send that was cut short before its answer; `sent`: a byte of the body was written."""
     if sent:
-        return Lost(AnswerLost(f"{operation} was sent, and the wait for its answer was cut short"))
-    return not_sent(operation, "it was withdrawn, or its time ran out, before that")
+        return Lost(AnswerLost(f"{call.operation} was sent, and the wait for its answer was cut short"))
+    earlier = f"; the attempt before it: {call.error}" if call.error is not None else ""
+    return not_sent(call.operation, f"it was withdrawn, or its time ran out, before that{earlier}")
 
 
 def not_sent(operation: str, why: str) -> NotSent:

@@ -173,18 +173,20 @@ class SharedCall:
 class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     """One caller's wait."""
 
+    _left = False
+    _delivered = False
+    _fired: Source | None = None
+    """The part of the source that has withdrawn the call."""
+    _settle_timer: asyncio.TimerHandle | None = None
+    _settling_number = -1
+
     def __init__(self, awaited: PendingOutcome[R], source: Source | None, on_cancel: OnCancel, settle: float) -> None:
         self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
         self._settle = settle
-        self._left = False
-        self._fired: Source | None = None  # the part of the source that has withdrawn the call
-        self._delivered = False
-        self._waiter = self._awaited.end_waiter()
+        self._waiter = awaited.end_waiter()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
-        self._settle_timer: asyncio.TimerHandle | None = None
-        self._settling_number = -1
         awaited.join()
 
     def __enter__(self) -> Self:
@@ -287,9 +289,16 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
 
 def is_second(fired: Source | None) -> bool:
-    """Return whether a cancel of the caller's task is a second one, after `fired`, and not that scope's own cancel."""
-    own = isinstance(fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-    return fired is not None and not own
+    """Return whether a cancel of the caller's task is a second one, after `fired`.
+
+    After a token or a timeout any is; after a scope that was passed only `task.cancel()`: that scope may be around it.
+    """
+    return fired is not None and not (isinstance(fired, anyio.CancelScope) and cancelled_by_scope())
+
+
+def cancelled_by_scope() -> bool:
+    """Return whether a scope around the caller is cancelled."""
+    return anyio.current_effective_deadline() == float("-inf")
 
 
 async def cancelled_around() -> asyncio.CancelledError | None:

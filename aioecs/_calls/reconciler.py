@@ -25,6 +25,7 @@ from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.enums import DesiredStatus, TaskField
 from aioecs._model.shapes.task import DescribeTasksRequest, ListTasksRequest, Task
+from aioecs._runtime.background_tasks import TaskGroup
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASKS, LIST_TASKS, Operation
@@ -327,7 +328,7 @@ class Reconciler:
                     failed[item] = error
                     return
 
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for _ in range(WIDTH):
                 group.create_task(lane())
         for error in failed.values():

@@ -10,6 +10,7 @@ import attrs
 from aioecs._batch.batch import Batch, session_of
 
 if TYPE_CHECKING:
+    from aioecs._runtime.client_core import CallerWaits
     from aioecs._runtime.event_emitter import Emit
     from aioecs._transport.settings import Settings
 
@@ -22,6 +23,8 @@ class Access:
     region: str
     emit: Emit | None
     """Emits an event to the client's `on_event`; None without a listener."""
+    caller_waits: CallerWaits
+    """Says when the client is closed."""
 
 
 def check_each_send(batch: Batch, may_send: Callable[[str], bool]) -> None:

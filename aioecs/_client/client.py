@@ -219,6 +219,7 @@ class Client(StartingMany, Runs):
         await anext(self._loop_end)
 
     async def _close(self, core: Core) -> None:
+        core.caller_waits.close()
         self._poller.close()
         self._close_logs()
         with anyio.CancelScope(shield=True):
@@ -308,7 +309,7 @@ class Client(StartingMany, Runs):
 
     def _access(self) -> Access:
         core = self._core()
-        return Access(self._settings, core.transport.region, core.emit)
+        return Access(self._settings, core.transport.region, core.emit, core.caller_waits)
 
 
 def access_of(client: Client) -> Access:

@@ -40,12 +40,17 @@ class InstanceWaits(Operations):
             WaitTimeout: a TimeoutError; its message says how many there are.
             WaitCancelled: the scope or token fired.
             ECSServiceError: ECS refuses to list or describe them.
+            ClientStateError: the client was closed meanwhile.
         """
         core = self._core()
         expect(cancel_scope)
         limits.positive(count, "count")
         ends = None if timeout is None else core.now + limits.not_negative(timeout, "timeout")
-        with anyio.CancelScope() as waiting, CancellationMonitor.here().watch(cancel_scope, waiting.cancel):
+        with (
+            anyio.CancelScope() as waiting,
+            CancellationMonitor.here().watch(cancel_scope, waiting.cancel),
+            core.caller_waits.until_closed(f"during the wait for container instances of {cluster}"),
+        ):
             while cancel_scope is None or not fired(cancel_scope):
                 found = await self._that_take_tasks(cluster)
                 if len(found) >= count:

@@ -250,7 +250,7 @@ class LogPoller:
             text = "the log stream %s can't be read, and is tried again, as others are: %s"
             fields = {"operation": "GetLogEvents", "error": type(error).__name__}
             self._core.warn_once(f"log {type(error).__name__}", text, source.stream, error, fields=fields)
-        await asyncio.sleep(min(MAX_BACKOFF, 0.5 * 2.0**failures) * (1 + self._core.jitter()) / 2)
+        await asyncio.sleep(min(MAX_BACKOFF, 0.5 * 2.0 ** min(failures, 8)) * (1 + self._core.jitter()) / 2)
 
     async def _limited(self, source: LogSource, rate: tuple[float, float], request: Callable[[Any], Awaitable[T]]) -> T:
         """Make a request when it has its permit."""

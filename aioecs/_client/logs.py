@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 import attrs
@@ -19,14 +18,15 @@ from aioecs._client.log_poller import LogPoller
 from aioecs._logic.tasks.log_source import LogSource, log_drivers, log_sources
 from aioecs._logic.tasks.task_address import addressed
 from aioecs._logic.tasks.task_progress import is_over
+from aioecs._model import limits
 from aioecs._model.log_line import LogLine
+from aioecs._model.options import of_kind
 from aioecs._model.shapes.task import DescribeTasksRequest, Task
 from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, fired, reason_of
 from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ECSError, InvalidRequest, TaskMissing, WaitCancelled
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 QUEUED = 1_000
 """Lines that are read ahead of the follower."""
 TAIL_SECONDS = 10.0
@@ -81,6 +81,7 @@ class Logs(InstanceWaits, Waits):
             InvalidRequest: it is no task, its definition can't be read, or no container logs to CloudWatch Logs.
             TaskMissing: ECS doesn't know it.
             WaitCancelled: the scope or token fired.
+            ClientStateError: the client was closed meanwhile.
             ECSServiceError, AnswerLost: the log can't be read.
         """
         self._core()
@@ -88,7 +89,7 @@ class Logs(InstanceWaits, Waits):
         found = await self._log_task(task, cluster)
         sources = await self._log_sources(found, container)
         ended = asyncio.Event() if follow and not is_over(found) else None
-        queue: asyncio.Queue[LogLine | None] = asyncio.Queue(QUEUED)
+        queue: Queue = asyncio.Queue(QUEUED)
         reading = asyncio.get_running_loop().create_task(
             self._read_logs(found, sources, queue, ended), name="aioecs logs"
         )
@@ -104,21 +105,32 @@ class Logs(InstanceWaits, Waits):
         self,
         task: Task,
         sources: Sequence[LogSource],
-        queue: asyncio.Queue[LogLine | None],
+        queue: Queue,
         ended: asyncio.Event | None,
     ) -> None:
         """Read the streams into the queue, and None last, also after an error."""
+        try:
+            await self._read_streams(task, sources, queue, ended)
+        except asyncio.CancelledError:
+            raise  # nobody takes the lines any more
+        except BaseException:
+            await queue.put(None)
+            raise
+        await queue.put(None)
+
+    async def _read_streams(
+        self, task: Task, sources: Sequence[LogSource], queue: Queue, ended: asyncio.Event | None
+    ) -> None:
         poller = self._poller_of_logs()
         try:
-            async with asyncio.TaskGroup() as group:
-                if ended is not None:
-                    group.create_task(self._set_at_end(task, ended))
-                for source in sources:
-                    group.create_task(poller.follow(source, queue.put, ended))
+            with self._core().caller_waits.until_closed("while a log was read; the task goes on"):
+                async with asyncio.TaskGroup() as group:
+                    if ended is not None:
+                        group.create_task(self._set_at_end(task, ended))
+                    for source in sources:
+                        group.create_task(poller.follow(source, queue.put, ended))
         except BaseExceptionGroup as raised:
-            await queue.put(None)
             raise raised.exceptions[0] from None
-        await queue.put(None)
 
     async def _set_at_end(self, task: Task, ended: asyncio.Event) -> None:
         with contextlib.suppress(TaskMissing):  # it stopped more than an hour ago
@@ -128,12 +140,21 @@ class Logs(InstanceWaits, Waits):
     async def log_tail(self, result: TaskResult, count: int = 20) -> tuple[LogLine, ...]:
         """Return the last lines of the containers that a result was judged by, in the order of their times.
 
-        It raises nothing: where the log can't be read, or there is none, that is logged once, and none are returned.
+        `count` is 10,000 at most. Where the log can't be read, or there is none, that is logged once, and none are
+        returned.
+
+        Raises:
+            InvalidRequest: an argument is not what it must be.
+            ClientStateError: the client isn't open.
         """
         core = self._core()
+        of_kind(result, TaskResult, "result")
+        if not limits.log_lines(count, "count"):
+            return ()
         try:
-            async with asyncio.timeout(TAIL_SECONDS):
-                return await self._tail(result, count)
+            with core.caller_waits.until_closed("before the last lines of a task were read"):
+                async with asyncio.timeout(TAIL_SECONDS):
+                    return await self._tail(result, count)
         except (ECSError, TimeoutError) as error:
             core.warn_once(f"log tail {type(error).__name__}", "the last lines of a task can't be read: %s", error)
             return ()
@@ -199,12 +220,12 @@ class Logs(InstanceWaits, Waits):
         return await asyncio.shield(self._log_clients[key])
 
     async def _open_log_client(self, region: str | None) -> Any:
-        from aioecs._client.services import opened
+        from aioecs._client.services import local_endpoint, opened
         from aioecs._transport.botocore.log_events import enter_log_client, log_config
 
-        endpoint = self._access().settings.endpoint_url
-        local = endpoint if endpoint is not None and urlsplit(endpoint).hostname in LOOPBACK else None
-        opening = opened(self._access(), "logs", config=log_config(), endpoint_url=local, region_name=region)
+        access = self._access()
+        local = local_endpoint(access, "logs", self._core().transport.endpoint_url)
+        opening = opened(access, "logs", config=log_config(), endpoint_url=local, region_name=region)
         return await enter_log_client(self._stack.enter_async_context(opening))
 
 

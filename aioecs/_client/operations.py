@@ -182,7 +182,8 @@ class Operations(ABC):
         core = await self._let_in()
         limits.expect(request, operation.request)
         limits.check(request)
-        return (await core.call_with_retries(operation, request, Priority.READ)).answer
+        with core.caller_waits.until_closed(f"before {operation.name} was answered; it changes nothing"):
+            return (await core.call_with_retries(operation, request, Priority.READ)).answer
 
     def _hundreds(self, request: R, shape: type[R], member: str) -> list[R]:
         """Split a request to ECS's limit; checked as a whole, so that nothing is sent if anything is wrong."""

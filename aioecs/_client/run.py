@@ -15,7 +15,7 @@ import anyio.lowlevel
 import attrs
 
 from aioecs._batch.batch import Batch
-from aioecs._calls.caller_wait import refuse_if_cancelled
+from aioecs._calls.caller_wait import is_second, refuse_if_cancelled
 from aioecs._client.logs import Logs, with_tail
 from aioecs._client.started_run import (
     RunRequest,
@@ -153,7 +153,7 @@ class Runs(Logs):
         drawing = _Drawing()
         async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
             try:
-                await _each(drawing.requests(requests, cancel_scope), began, most)
+                await _each(drawing.requests(requests, cancel_scope), began, most, cancel_scope)
             except asyncio.CancelledError as first:
                 raise first from _cancelled(runs, None, None)
             except Exception:
@@ -254,6 +254,7 @@ async def _each(
     requests: AsyncIterator[RunRequest],
     begin: Callable[[RunRequest], Coroutine[Any, Any, None]],
     most: asyncio.Semaphore | None,
+    source: Cancellable | None,
 ) -> None:
     """Begin each as it is drawn, and wait for all; an error of the drawing, or a cancel, withdraws what was begun."""
     begun: set[asyncio.Task[None]] = set()
@@ -270,17 +271,22 @@ async def _each(
                         one.add_done_callback(lambda _: most.release())
                 while begun:
                     await asyncio.wait(begun)
-            except BaseException:
-                await _withdraw(begun)
+            except BaseException as ended:
+                withdrawn = source if source is not None and fired(source) else None
+                second = isinstance(ended, asyncio.CancelledError) and is_second(withdrawn)
+                await _withdraw(begun, cancel=withdrawn is None or second)
                 raise
     except BaseExceptionGroup as raised:
         raise raised.exceptions[0] from None
 
 
-async def _withdraw(begun: set[asyncio.Task[None]]) -> None:
-    """Cancel what was begun, and wait until it has settled; a second cancel goes on to each, and ends its wait."""
-    for _ in range(2):
-        for one in tuple(begun):
+async def _withdraw(begun: set[asyncio.Task[None]], *, cancel: bool) -> None:
+    """Cancel what was begun, and wait until it has settled; a second cancel goes on to each, and ends its wait.
+
+    Without `cancel` the scope or token has cancelled it already, and only the second one is to go on.
+    """
+    for second in (False, True):
+        for one in tuple(begun) if cancel or second else ():
             one.cancel()
         with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
             while begun:

@@ -6,11 +6,15 @@ and session tokens.
 
 from __future__ import annotations
 
+import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from aioecs._client.access import Access
 from aioecs._transport.log_redaction import redacted_logs
 from aioecs._transport.transport_factory import make_session
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class ServiceClient:
@@ -52,6 +56,26 @@ def opened(
 ) -> ServiceClient:
     """Return what opens a client of a service; by default in the Region of the ECS client."""
     return ServiceClient(access, service, config=config, endpoint_url=endpoint_url, region_name=region_name)
+
+
+def local_endpoint(access: Access, service: str, ecs_endpoint: str) -> str | None:
+    """Return ECS's endpoint for another service, if it is on this machine: a local ECS, LocalStack, moto.
+
+    None where it is not, or where the environment or the profile names an endpoint of the service.
+    """
+    if urlsplit(ecs_endpoint).hostname not in _LOOPBACK:
+        return None
+    return None if access.settings.endpoint_url is None and _has_own_endpoint(access, service) else ecs_endpoint
+
+
+def _has_own_endpoint(access: Access, service: str) -> bool:
+    """Return whether botocore finds an endpoint for the service, by AWS's names of the settings."""
+    if os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL"):
+        return True
+    session = make_session(access.settings)
+    profile = session.get_scoped_config()
+    section = session.full_config.get("services", {}).get(profile.get("services"), {}).get(service, {})
+    return "endpoint_url" in profile or "endpoint_url" in section
 
 
 async def asked(client: Any, method: str, **members: Any) -> Any:

@@ -57,6 +57,8 @@ class StartedRun:
     terms: RunTerms
     ends: float | None
     """When its time is over, on the loop's clock; None if it has no limit."""
+    late_stops: list[StopCall] = attrs.Factory(list[StopCall])
+    """The stop that was begun because its time was over, if it was."""
 
     @property
     def task(self) -> Task:
@@ -83,6 +85,7 @@ class StartedRun:
         request = StopTaskRequest(cluster=self.request.cluster, task=self.task.task_arn or "", reason=why)
         stop = StopCall(self.core, request)
         stop.begin()
+        self.late_stops.append(stop)
         with Wait(stop, self.terms.source, "abandon", 0.0) as wait:
             await wait.answer()
 
@@ -90,19 +93,19 @@ class StartedRun:
         """Do with the task of a cancelled caller what `on_cancel` says, and raise what the caller gets.
 
         The stop runs in a background task of the client. The caller waits `settle` seconds for it, or until a second
-        cancel. A task that was seen to have ended is not stopped.
+        cancel; the start is UNKNOWN if it is not answered by then. A task that was seen to have ended, or that a key
+        found, is not stopped. One whose late stop goes on is stopped also where `on_cancel` would keep it.
 
         Raises:
             StartCancelled: the scope or token fired.
             CancelledError: the caller's task is cancelled, by `first` or meanwhile; StartCancelled is its cause.
         """
-        start = self.start
-        if self.terms.on_cancel == "stop" and not is_over(self.task):
-            stop = self.core.stop(self.request.cluster, self.task, start.token)
-            stopping = self.core.background_tasks.own(stop, "aioecs stop", awaited=True)
-            first = await self._wait_for_stop(stopping, first)
+        start, stopping = self.start, self._stopping()
+        if stopping is not None:
+            if self.terms.on_cancel != "abandon":
+                first = await self._wait_for_stop(stopping, first, source)
             if not stopping.done():
-                stopping.add_done_callback(lambda done: self.core.report((_after_stop(start, done),), "cancelled"))
+                stopping.add_done_callback(lambda done: self.core.report((_after_stop(self.start, done),), "cancelled"))
             start = _after_stop(start, stopping)
         error = cancelled_of((start,), reason, source)
         if first is None:
@@ -111,10 +114,20 @@ class StartedRun:
             raise first from error
         raise error from None
 
+    def _stopping(self) -> asyncio.Task[Any] | None:
+        """Return what stops the task of a cancelled caller, or has stopped it; None if it is to go on."""
+        if self.terms.on_cancel == "stop" and not is_over(self.task) and not self.start.found:
+            stop = self.core.stop(self.request.cluster, self.task, self.start.token)
+            return self.core.background_tasks.own(stop, "aioecs stop", awaited=True)
+        return self.late_stops[0].task if self.late_stops else None
+
     async def _wait_for_stop(
-        self, stopping: asyncio.Task[bool], first: asyncio.CancelledError | None
+        self, stopping: asyncio.Task[Any], first: asyncio.CancelledError | None, fired: object
     ) -> asyncio.CancelledError | None:
-        """Wait for the stop, `settle` seconds at most or until a second cancel; return the first cancel of the task."""
+        """Wait for the stop, `settle` seconds at most or until a second cancel; return the first cancel of the task.
+
+        Scopes are held off unless a token was first, as in `is_second`.
+        """
         core, given = self.core, self.terms.source
         second = given if first is not None and isinstance(given, CancelToken) and not given.cancelled else None
         over: asyncio.Future[None] = core.loop.create_future()
@@ -122,20 +135,29 @@ class StartedRun:
         timer = core.loop.call_later(core.timeouts.settle, resolve, over)
         waits = core.settling.begin(lambda: f"the stop of task {self.task.task_arn}", core.timeouts.settle)
         try:
-            with anyio.CancelScope(shield=True), CancellationMonitor.here().watch(second, partial(resolve, over)):
+            with (
+                anyio.CancelScope(shield=not isinstance(fired, CancelToken)),
+                CancellationMonitor.here().watch(second, partial(resolve, over)),
+            ):
                 await over
         except asyncio.CancelledError as cancelled:
             return first or cancelled
         finally:
             timer.cancel()
-            core.settling.end(waits)
+            if stopping.done():
+                core.settling.end(waits)
+            else:
+                core.settling.give_up(waits, (self.start,))
         return first
 
 
-def _after_stop(start: StartResult, stopping: asyncio.Task[bool]) -> StartResult:
-    """Return the start as STOPPED if its stop has succeeded by now, else as it was."""
-    stopped = stopping.done() and not stopping.cancelled() and stopping.result()
-    return attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start
+def _after_stop(start: StartResult, stopping: asyncio.Task[Any]) -> StartResult:
+    """Return the start as STOPPED if its stop was accepted, as it was if that failed, and UNKNOWN while it goes on."""
+    if not stopping.done() or stopping.cancelled():
+        return attrs.evolve(start, outcome=Outcome.UNKNOWN)
+    if stopping.exception() is not None or stopping.result() is False:
+        return start
+    return attrs.evolve(start, outcome=Outcome.STOPPED)
 
 
 # ----------------------------------------------------------------------------------------------------------- starting
@@ -223,13 +245,11 @@ def terms_of(
     expect(source)
     if timeout is not None:
         limits.not_negative(timeout, "timeout")
-    if log_lines != 0:
-        limits.positive(log_lines, "log_lines")
     return RunTerms(
         source=source,
         timeout=None if timeout == float("inf") else timeout,
         on_timeout=choice(on_timeout, OnTimeout, "on_timeout"),
         container=container,
-        log_lines=log_lines,
+        log_lines=limits.log_lines(log_lines, "log_lines"),
         on_cancel=choice(on_cancel, OnCancel, "on_cancel") if on_cancel else core.on_cancel,
     )

@@ -30,6 +30,8 @@ from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import IdempotencyMismatch, InvalidRequest, StartCancelled
 
+TO_LOOK_UP = "a token, or a start that was sent"
+
 
 class Starting(ABC):
     """How a client starts tasks by one request at a time."""
@@ -160,9 +162,11 @@ class Starting(ABC):
         """
         self._core()
         expect(cancel_scope)
+        if not isinstance(start_or_token, (StartResult, str)):
+            raise InvalidRequest("start_or_token", TO_LOOK_UP, f"a {type(start_or_token).__name__}")
         token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
         if not token:
-            raise InvalidRequest("start_or_token", "a token, or a start that was sent", "one without a token")
+            raise InvalidRequest("start_or_token", TO_LOOK_UP, "one without a token")
         ambiguous_call = AmbiguousCall(token, token, (), confirm=True, anywhere=True)
         if isinstance(start_or_token, StartResult):
             cluster = start_or_token.request.cluster
@@ -261,7 +265,8 @@ class Starting(ABC):
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True, anywhere=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
-        lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
+        with self._core().caller_waits.until_closed("during the lookup; it changes nothing"):
+            lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
         if lookup.error is not None and not lookup.tasks:
             raise lookup.error
         return tuple(oldest_first(_on_instances(ambiguous_call.instances, lookup.tasks)))

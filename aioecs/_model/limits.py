@@ -6,6 +6,9 @@ that is not certain to keep every rule is checked member by member (`checks.viol
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 from aioecs._model.checks.places import check_instances, fits
 from aioecs._model.checks.request_json import checked_json, keeps_what_varies
 from aioecs._model.checks.table import (
@@ -18,6 +21,7 @@ from aioecs._model.checks.table import (
     INSTANCES_PER_CALL,
     LIMITS,
     LISTED_PER_PAGE,
+    LOG_LINES,
     OVERRIDES,
     PLACEMENT_CONSTRAINTS,
     PLACEMENT_STRATEGIES,
@@ -39,6 +43,8 @@ from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs.errors import InvalidRequest
 
+T = TypeVar("T")
+
 __all__ = [
     "CAPACITY_PROVIDERS",
     "CLIENT_TOKEN",
@@ -49,6 +55,7 @@ __all__ = [
     "INSTANCES_PER_CALL",
     "LIMITS",
     "LISTED_PER_PAGE",
+    "LOG_LINES",
     "OVERRIDES",
     "PLACEMENT_CONSTRAINTS",
     "PLACEMENT_STRATEGIES",
@@ -102,6 +109,17 @@ def expect(request: object, shape: type[Shape]) -> None:
         raise InvalidRequest("request", f"a {shape.__name__}", found(request, shape))
 
 
+def iterable(requests: Iterable[T]) -> Iterator[T]:
+    """Return an iterator over the requests of a call.
+
+    Raises:
+        InvalidRequest: they are not iterable: one request, for example.
+    """
+    if not isinstance(requests, Iterable):
+        raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
+    return iter(requests)
+
+
 def positive(given: int, name: str) -> int:
     """Return a whole number of 1 or more.
 
@@ -110,6 +128,17 @@ def positive(given: int, name: str) -> int:
     """
     if type(given) is not int or given < 1:
         raise InvalidRequest(name, "a whole number, 1 or more", repr(given))
+    return given
+
+
+def log_lines(given: int, name: str) -> int:
+    """Return a number of lines that one GetLogEvents can return, or 0.
+
+    Raises:
+        InvalidRequest: it isn't one.
+    """
+    if type(given) is not int or not 0 <= given <= LOG_LINES:
+        raise InvalidRequest(name, f"a whole number from 0 to {LOG_LINES:,}", repr(given))
     return given
 
 

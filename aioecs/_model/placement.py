@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
 
 import attrs
 
@@ -117,3 +117,54 @@ Placement = Spread | Binpack | Random
 
 Constraint = DistinctInstance | MemberOf
 """Which container instances are eligible."""
+
+
+def checked_placement(given: object) -> Placement:
+    """Return the argument if it is a placement.
+
+    Raises:
+        InvalidRequest: it is something else, such as its name or class.
+    """
+    if not isinstance(given, Placement):
+        raise InvalidRequest("placement", "Spread(), Binpack() or Random()", _named(given))
+    return given
+
+
+def checked_constraints(given: object) -> tuple[Constraint, ...]:
+    """Return the constraints of an iterable.
+
+    Raises:
+        InvalidRequest: it is none, or has something else, such as an expression without `MemberOf`.
+    """
+    constraints: list[Constraint] = []
+    for at, each in enumerate(_listed(given, "constraints")):
+        if not isinstance(each, Constraint):
+            raise InvalidRequest(f"constraints[{at}]", "DistinctInstance() or MemberOf(expression)", _named(each))
+        constraints.append(each)
+    return tuple(constraints)
+
+
+def checked_instances(given: object) -> tuple[str, ...] | None:
+    """Return the ids and ARNs of an iterable; None stays None.
+
+    Raises:
+        InvalidRequest: it is a single text, or has something else.
+    """
+    if given is None:
+        return None
+    instances: list[str] = []
+    for at, each in enumerate(_listed(given, "instances")):
+        if not isinstance(each, str):
+            raise InvalidRequest(f"instances[{at}]", "the id or ARN of a container instance", _named(each))
+        instances.append(each)
+    return tuple(instances)
+
+
+def _listed(given: object, name: str) -> Iterable[object]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidRequest(name, "an iterable, such as a list", _named(given))
+    return cast("Iterable[object]", given)
+
+
+def _named(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else repr(given)

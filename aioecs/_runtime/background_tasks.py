@@ -1,10 +1,12 @@
-"""The asyncio tasks that a client owns: every request runs in one of them, never in a caller's task."""
+"""What a client has in flight, never in a caller's task: asyncio tasks of its own, and requests that need none."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -13,8 +15,16 @@ Ended = Callable[[asyncio.Task[Any]], None]
 _log = logging.getLogger("aioecs")
 
 
+class Taskless(ABC):
+    """What is in flight without a task."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """End it: the client is closed."""
+
+
 class BackgroundTasks:
-    """A supervised set of plain asyncio tasks.
+    """A supervised set of plain asyncio tasks, and of what is in flight without one.
 
     Not a task group: a client may be entered in one task of a loop and left in another, and a caller's cancel must
     not reach them.
@@ -22,9 +32,21 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[Any], Ended | None] = {}
+        self._taskless: dict[Taskless, None] = {}
+        self._last_ended: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._tasks) + len(self._taskless)
+
+    def add_taskless(self, each: Taskless) -> None:
+        """Own it until it is removed."""
+        self._taskless[each] = None
+
+    def remove_taskless(self, each: Taskless) -> None:
+        """Give up what has ended; do nothing if it isn't here."""
+        self._taskless.pop(each, None)
+        if not self._taskless and self._last_ended is not None and not self._last_ended.done():
+            self._last_ended.set_result(None)
 
     def own(
         self, work: Coroutine[Any, Any, T], name: str, *, awaited: bool = False, ended: Ended | None = None
@@ -55,25 +77,55 @@ class BackgroundTasks:
             ended(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):  # a KeyboardInterrupt goes to the caller of the event loop by itself
-            text, fields = "a background task ended with an error: %s", {"error": type(error).__name__}
-            _log.error(text, task.get_name(), exc_info=error, extra=fields)
+            log_failure(task.get_name(), error)
 
     async def drained(self, seconds: float) -> bool:
         """Wait until all of them have ended, `seconds` at most; return whether they have."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
         while (left := ends - loop.time()) > 0:  # one may begin another
-            if self._tasks:
-                await asyncio.wait(tuple(self._tasks), timeout=left)
+            awaited: list[asyncio.Future[Any]] = [*self._tasks]
+            if not awaited and self._taskless:
+                self._last_ended = loop.create_future()
+                awaited.append(self._last_ended)
+            if awaited:
+                await asyncio.wait(awaited, timeout=left)
             await asyncio.sleep(0)  # what follows a forgotten one comes in the next step of the loop
-            if not self._tasks:
+            if not len(self):
                 break
-        return not self._tasks
+        return not len(self)
 
     def cancel(self) -> None:
         """Cancel all that have not ended."""
+        for each in tuple(self._taskless):
+            each.cancel()
         for task in tuple(self._tasks):
             task.cancel()
+
+
+class TaskGroup(asyncio.TaskGroup):
+    """A task group that raises a KeyboardInterrupt of a child no second time.
+
+    The step of the child has raised it already, to the caller of the event loop. Raised again while the loop cancels
+    its tasks, it would end that before the others have said what they know.
+    """
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait for the tasks; raise a CancelledError in place of a child's KeyboardInterrupt or SystemExit."""
+        try:
+            await super().__aexit__(kind, error, traceback)
+        except (KeyboardInterrupt, SystemExit) as raised:
+            if raised is error:
+                raise
+            raise asyncio.CancelledError from raised
+
+
+def log_failure(name: str, error: Exception) -> None:
+    """Log the error that something in the background ended with, which is a defect of ours."""
+    text, fields = "a background task ended with an error: %s", {"error": type(error).__name__}
+    _log.error(text, name, exc_info=error, extra=fields)
 
 
 def later_task(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:

@@ -135,6 +135,9 @@ class CancellationMonitor:
         self._scopes[key] = (scope, wake)
         if not self._ticking:
             self._tick()
+        elif fired(scope):
+            del self._scopes[key]
+            wake()
         try:
             yield
         finally:

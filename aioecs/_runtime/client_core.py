@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
+import anyio
 import attrs
 
 from aioecs._logic.calls.call_result import describe_outcomes
@@ -30,7 +32,7 @@ from aioecs._runtime.settling_log import SettlingLog
 from aioecs._runtime.shared_limiter import SharedLimiter
 from aioecs._transport.deadlines import Deadlines
 from aioecs._transport.transport import STOP_TASK, Operation, SentMarker, Transport
-from aioecs.errors import AccessDeniedException, ECSError
+from aioecs.errors import AccessDeniedException, ClientStateError, ECSError
 
 R = TypeVar("R", bound=Shape)
 
@@ -47,6 +49,57 @@ class EndsWithClient(Protocol):
         """End it: `what` is closed, the client or the batch, and nothing more can be sent."""
 
 
+class CallerWaits:
+    """What callers wait for in their own tasks, and that changes nothing: reads, waits, logs.
+
+    Closing the client ends it at once. Starts and stops are in flight in background tasks, which are drained.
+    """
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._scopes: set[anyio.CancelScope] = set()
+        self._callbacks: dict[object, Callable[[], object]] = {}
+
+    @contextmanager
+    def until_closed(self, what: str) -> Generator[None]:
+        """Wait inside the block for as long as the client is open; `what` was being done says the error.
+
+        Raises:
+            ClientStateError: it is being closed.
+        """
+        if not self._closed:
+            scope = anyio.CancelScope()
+            self._scopes.add(scope)
+            try:
+                with scope:
+                    yield
+            finally:
+                self._scopes.discard(scope)
+            if not scope.cancelled_caught:
+                return
+        raise ClientStateError(f"the client was closed {what}")
+
+    @contextmanager
+    def when_closed(self, call: Callable[[], object]) -> Generator[None]:
+        """Call `call()` if the client is closed before the block has ended."""
+        key = object()
+        self._callbacks[key] = call
+        try:
+            yield
+        finally:
+            del self._callbacks[key]
+
+    def close(self) -> None:
+        """End all of them: the client is closing."""
+        if self._closed:
+            return
+        self._closed = True
+        for call in tuple(self._callbacks.values()):
+            call()
+        for scope in tuple(self._scopes):
+            scope.cancel()
+
+
 @attrs.define(eq=False)
 class Core:
     """The inside of an open client."""
@@ -57,6 +110,7 @@ class Core:
     retries: Retries
     loop: asyncio.AbstractEventLoop
     background_tasks: BackgroundTasks = attrs.Factory(BackgroundTasks)
+    caller_waits: CallerWaits = attrs.Factory(CallerWaits)
     end_with_client: WeakSet[EndsWithClient] = attrs.Factory(WeakSet)
     """What is ended before the background tasks are cancelled."""
     on_cancel: OnCancel = "stop"
@@ -87,6 +141,7 @@ class Core:
     def end(self) -> None:
         """End what still waits, and cancel what is in flight: the client is closed."""
         self.closing = True
+        self.caller_waits.close()
         for each in tuple(self.end_with_client):
             each.closed("client")
         self.background_tasks.cancel()

@@ -19,6 +19,10 @@ class Registry(Generic[V]):
 
     def __init__(self, remembered: int) -> None:
         self._remembered = remembered
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew, as the child of a fork must: another thread of the parent may have held a lock in it."""
         self._lock = threading.Lock()
         self._known: weakref.WeakValueDictionary[Hashable, V] = weakref.WeakValueDictionary()
         self._latest: OrderedDict[Hashable, V] = OrderedDict()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -329,3 +330,5 @@ class SharedLimiter:
 
 
 _REGISTRY: Registry[SharedLimiter] = Registry(REMEMBERED)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_REGISTRY.clear)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 import aioecs
 from aioecs import ClientStateError, Timeouts
-from aioecs._blocking import Drawn, Lease, LoopCall, like, nothing_sent, refuse_to_block_a_loop
-from aioecs._interrupts import withdrawn
+from aioecs._blocking import Lease, LoopCall, like, nothing_sent, refuse_to_block_a_loop
+from aioecs._interrupts import attach_outcome
+from aioecs._sync.iteration import Drawn, ReadAhead
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +27,7 @@ class BackgroundClient:
         self._lock = threading.Lock()
         self._closed = False
         self._lease: Lease | None = None
+        self._read_ahead: set[ReadAhead[Any]] = set()
         self._opening: LoopCall[aioecs.Client] = LoopCall(self._client.__aenter__)
 
     def __enter__(self) -> Self:
@@ -57,6 +58,8 @@ class BackgroundClient:
             lease, self._lease, self._closed = self._lease, None, True
         if lease is None:
             return
+        for items in tuple(self._read_ahead):
+            items.close()
         try:
             self._wait(LoopCall(self._leave), lease)
         finally:
@@ -98,43 +101,43 @@ class BackgroundClient:
         """The clocks it was made with."""
         return self._client.timeouts
 
-    def _loop_call(self, call: Callable[[], Awaitable[T]]) -> LoopCall[T]:
+    def _once_open(self, call: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+        """Return the call, which waits until the client is open."""
+
         async def once_open() -> T:
             await self._ready()
             return await call()
 
-        return LoopCall(once_open)
+        return once_open
 
     def _done(self, call: Callable[[], Awaitable[T]], drawn: Drawn[Any] | None = None) -> T:
         """Make a call on the loop, and wait for it here."""
         refuse_to_block_a_loop()
-        return self._wait(self._loop_call(call), drawn=drawn)
+        return self._wait(LoopCall(self._once_open(call)), drawn=drawn)
 
     def _wait(self, loop_call: LoopCall[T], lease: Lease | None = None, drawn: Drawn[Any] | None = None) -> T:
-        """Wait for its result; a Ctrl-C withdraws it, and waits for its outcome."""
+        """Wait for its result; an interrupt withdraws it, and waits for its outcome."""
         try:
             (lease or self._open()).send(loop_call)
             if drawn is not None:
                 drawn.serve(loop_call)
             return loop_call.result()
-        except KeyboardInterrupt as interrupt:
-            raise interrupt from withdrawn(loop_call)
+        except BaseException as error:
+            attach_outcome(error, loop_call)
+            raise
 
     def _each(self, iterated: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Iterate in this thread over what comes on the loop."""
         refuse_to_block_a_loop()
-        items: SimpleQueue[T | None] = SimpleQueue()
-
-        async def iterate() -> None:
-            async for item in iterated():
-                items.put(item)
-
-        loop_call = self._loop_call(iterate)
-        loop_call.add_done_callback(lambda _: items.put(None))
+        items: ReadAhead[T] = ReadAhead()
+        loop_call = LoopCall(self._once_open(lambda: items.fill(iterated())))
+        loop_call.add_done_callback(lambda _: items.end())
+        self._read_ahead.add(items)  # before it is opened: what is open when the client closes is in it
         try:
             self._open().send(loop_call)
-            while (item := items.get()) is not None:
+            while (item := items.take()) is not None:
                 yield item
             loop_call.result()
         finally:
             loop_call.cancel()
+            self._read_ahead.discard(items)

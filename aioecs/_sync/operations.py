@@ -82,7 +82,10 @@ class Operations(BackgroundClient):
 
     @like(aioecs.Client.logs)
     def logs(self, *args: Any, **kwargs: Any) -> Iterator[LogLine]:
-        """Iterate over the lines that a task's containers wrote, as `aioecs.Client.logs` does."""
+        """Iterate over the lines that a task's containers wrote, as `aioecs.Client.logs` does.
+
+        A thousand lines or two are read ahead of the thread, whatever the size of the log.
+        """
         return self._each(lambda: self._client.logs(*args, **kwargs))
 
     def feed(self, event: Mapping[str, Any] | str | bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -23,9 +23,10 @@ from aioecs import (
     Task,
     TaskResult,
 )
-from aioecs._blocking import Drawn, like, refuse_on_the_loop_itself, refuse_to_block_a_loop
-from aioecs._interrupts import Start, withdrawn
+from aioecs._blocking import like, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._interrupts import R, Start, attach_outcome
 from aioecs._sync.background_client import BackgroundClient
+from aioecs._sync.iteration import Drawn
 from aioecs.types import Restart
 
 
@@ -79,14 +80,16 @@ class Starting(BackgroundClient):
         start = self._start(request, token, timeout, idempotency_key, restart, on_cancel, delivery)
         try:
             self._open().send(start)
-        except KeyboardInterrupt as interrupt:
-            raise interrupt from withdrawn(start)
+        except BaseException as error:
+            attach_outcome(error, start)
+            raise
         return start
 
     def end_start_task(self, future: Future[StartTaskResponse]) -> StartTaskResponse:
         """Wait for a start that `begin_start_task` began, and return its answer or raise its error.
 
-        A Ctrl-C meanwhile withdraws the start, as it does in `start_task`. It may be called again, and does the same.
+        An interrupt meanwhile, such as Ctrl-C, withdraws the start, as it does in `start_task`. It may be called
+        again, and does the same.
 
         Raises:
             InvalidRequest: the future is not one of `begin_start_task`'s.
@@ -99,8 +102,9 @@ class Starting(BackgroundClient):
             refuse_to_block_a_loop()
         try:
             answer: StartTaskResponse = future.result()
-        except KeyboardInterrupt as interrupt:
-            raise interrupt from withdrawn(future)
+        except BaseException as error:
+            attach_outcome(error, future)
+            raise
         return answer
 
     def _start(
@@ -113,19 +117,25 @@ class Starting(BackgroundClient):
         on_cancel: OnCancel | None,
         delivery: Delivery | None,
     ) -> Start[StartTaskResponse]:
-        async def start() -> StartTaskResponse:
-            await self._ready()
-            return await self._client.start_task(
-                request,
-                source,
-                timeout=timeout,
-                idempotency_key=key,
-                restart=restart,
-                on_cancel=on_cancel,
-                delivery=delivery,
-            )
+        return Start(
+            self._once_open(
+                lambda: self._client.start_task(
+                    request,
+                    source,
+                    timeout=timeout,
+                    idempotency_key=key,
+                    restart=restart,
+                    on_cancel=on_cancel,
+                    delivery=delivery,
+                )
+            ),
+            request,
+        )
 
-        return Start(start, request)
+    def _started(self, call: Callable[[], Awaitable[R]], request: StartTaskRequest | RunTaskRequest) -> R:
+        """Make a call that starts the tasks of a request, and wait for it here."""
+        refuse_to_block_a_loop()
+        return self._wait(Start(self._once_open(call), request))
 
     def run_task(
         self,
@@ -142,15 +152,12 @@ class Starting(BackgroundClient):
             StartCancelled: the token or scope fired; `starts` says what that left behind.
             ECSError: as of `aioecs.Client.run_task`.
         """
-        refuse_to_block_a_loop()
-
-        async def run() -> RunTaskResponse:
-            await self._ready()
-            return await self._client.run_task(
+        return self._started(
+            lambda: self._client.run_task(
                 request, cancel_scope, timeout=timeout, idempotency_key=idempotency_key, on_cancel=on_cancel
-            )
-
-        return self._wait(Start(run, request))
+            ),
+            request,
+        )
 
     def start_tasks(
         self,
@@ -224,9 +231,9 @@ class Starting(BackgroundClient):
         return self._done(lambda: self._client.look_up(*args, **kwargs))
 
     @like(aioecs.Client.place_task)
-    def place_task(self, *args: Any, **kwargs: Any) -> StartTaskResponse:
+    def place_task(self, request: StartTaskRequest, *args: Any, **kwargs: Any) -> StartTaskResponse:
         """Do what `aioecs.Client.place_task` does, and wait for it."""
-        return self._done(lambda: self._client.place_task(*args, **kwargs))
+        return self._started(lambda: self._client.place_task(request, *args, **kwargs), request)
 
     @like(aioecs.Client.place_tasks)
     def place_tasks(
@@ -244,9 +251,9 @@ class Starting(BackgroundClient):
         return self._done(lambda: self._client.place_tasks(drawn or requests, *args, **kwargs), drawn)
 
     @like(aioecs.Client.run)
-    def run(self, *args: Any, **kwargs: Any) -> TaskResult:
+    def run(self, request: StartTaskRequest | RunTaskRequest, *args: Any, **kwargs: Any) -> TaskResult:
         """Do what `aioecs.Client.run` does, and wait for it."""
-        return self._done(lambda: self._client.run(*args, **kwargs))
+        return self._started(lambda: self._client.run(request, *args, **kwargs), request)
 
     @like(aioecs.Client.run_all)
     def run_all(self, requests: Iterable[StartTaskRequest | RunTaskRequest], *args: Any, **kwargs: Any) -> RunReport:

@@ -8,9 +8,10 @@ after it ECS may have acted. Two facts take precedence:
   after the client's last handshake message. [RFC 8446, 4.4.2.4 and 6.2]
 
 A server may also reset the connection right after that alert, and the reset may discard the alert before it is read.
-The attempt is lost then. In TLS 1.3 the client learns of a rejected certificate only after the handshake, and Python's
-ssl reports neither that the server requested a certificate nor that it accepted the handshake, so the body can't wait
-for that. Set `config.client_cert` where the server needs one.
+The attempt is lost then, and its error names the likely cause (`tls_rejection`). In TLS 1.3 the client learns of a
+rejected certificate only after the handshake, and Python's ssl reports neither that the server requested a certificate
+nor that it accepted the handshake, so the body can't wait for that. Set `config.client_cert` where the server needs
+one.
 
 An error of another service, such as STS, is no answer of ECS. What was not sent is a `ConfigurationError` where another
 try can't help, else a `ConnectionFailed`:

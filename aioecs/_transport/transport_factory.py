@@ -187,7 +187,7 @@ async def _choose_transport(
     timeout = settings.timeouts.connect + settings.timeouts.attempt
     rate_limit_key = await _rate_limit_key(session, settings, client)
     source = await _credential_source(session, settings, client, timeout)
-    botocore_transport = BotocoreTransport(client, timeout, rate_limit_key, source)
+    botocore_transport = BotocoreTransport(client, settings.timeouts, rate_limit_key, source)
     if settings.transport != "auto" or source is None:
         return botocore_transport
 

@@ -43,7 +43,11 @@ class TaskDefinitions:
         return await self.get(arn) if isinstance(arn, str) and arn else None
 
     async def get(self, arn: str) -> TaskDefinition | None:
-        """Return a revision by its ARN; None if ECS doesn't show it."""
+        """Return a revision by its ARN; None if ECS doesn't show it.
+
+        Raises:
+            ClientStateError: the client was closed before it was read.
+        """
         if arn in self._known:
             self._known.move_to_end(arn)
             return self._known[arn]
@@ -51,7 +55,8 @@ class TaskDefinitions:
         if reading is None:
             reading = self._reading[arn] = self._core.background_tasks.own(self._read(arn), "aioecs task definition")
             reading.add_done_callback(lambda _: self._reading.pop(arn, None))
-        await asyncio.wait([reading])
+        with self._core.caller_waits.until_closed("before a task definition was read; it changes nothing"):
+            await asyncio.wait([reading])
         return None if reading.cancelled() else reading.result()
 
     async def _read(self, arn: str) -> TaskDefinition | None:

@@ -49,7 +49,7 @@ class TaskPoller:
         self._schedule = PollSchedule()
         self._waiting: dict[Key, dict[Waiter, None]] = {}
         self._wake = asyncio.Event()
-        self._running = False
+        self._running = self._closed = False
         self._last_error: ECSError | None = None
         self._account = ""  # learned from ECS's answers: anything else would take another call
 
@@ -64,7 +64,13 @@ class TaskPoller:
     # -------------------------------------------------------------------------------------------------------- waiters
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
-        """Notify this waiter of a task from now on, and return what is known of the task."""
+        """Notify this waiter of a task from now on, and return what is known of the task.
+
+        Raises:
+            ClientStateError: the client is closed.
+        """
+        if self._closed:
+            raise _closed()
         self._account = self._account or _account_of(address.name)
         before = self._schedule.get(address.key)
         known = before.observation if before is not None else None
@@ -107,7 +113,8 @@ class TaskPoller:
 
     def close(self) -> None:
         """End all waits: the client is closing."""
-        self._fail(tuple(self._waiting), ClientStateError("the client was closed during this wait; the tasks go on"))
+        self._closed = True
+        self._fail(tuple(self._waiting), _closed())
         for key in tuple(self._waiting):
             del self._waiting[key]
             self._schedule.remove(key)
@@ -216,6 +223,10 @@ def _fields(cluster: str, entries: tuple[Entry, ...], error: ECSError) -> dict[s
     """Return what a log record of a failed request has beside its text."""
     arns = tuple(entry.key[1] for entry in entries)
     return {"operation": "DescribeTasks", "cluster": cluster, "arns": arns, "error": type(error).__name__}
+
+
+def _closed() -> ClientStateError:
+    return ClientStateError("the client was closed during this wait; the tasks go on")
 
 
 def _account_of(arn: str) -> str:

@@ -22,11 +22,13 @@ from aioecs._logic.tasks.task_progress import (
     is_newer,
     progress_towards,
 )
+from aioecs._logic.tasks.task_result import task_result
 from aioecs._model.shapes.task import Task
+from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, reason_of, resolve
 from aioecs._runtime.client_core import Core
 from aioecs._waiters.task_definitions import TaskDefinitions
-from aioecs.errors import ECSError, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
+from aioecs.errors import ClientStateError, ECSError, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
 
 LAST_POLL_LEAD = 3.0  # in seconds before the timeout of a wait: when its tasks are polled once more
 SHOWN = 5  # tasks at most that the text of an error names
@@ -202,10 +204,16 @@ class Waiter(AbstractContextManager["Waiter"]):
         """Add the result of the task to a TaskStopped."""
         if isinstance(error, TaskStopped) and error.task is not None:
             try:
-                error.result = await self._poller.definitions.result(error.task)
+                error.result = await self._result_of(error.task)
             except asyncio.CancelledError as first:
                 raise first from self.cancelled()
         return error
+
+    async def _result_of(self, task: Task) -> TaskResult:
+        try:
+            return await self._poller.definitions.result(task)
+        except ClientStateError:  # closed meanwhile: how the task ended is known, and is no less true
+            return task_result(task)
 
     def cancelled(self, reason: str | None = None, source: object = None) -> WaitCancelled:
         """Return the error that a cancelled caller receives."""

@@ -141,6 +141,11 @@ def run(args: Sequence[str]) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return DONE
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        _silence_stdout()  # rich ends the process so where help can't be written any more
+        return DONE
     except OSError as error:  # help, which typer writes
         _print_error(f"the results could not be written: {error.strerror or error}")
         _silence_stdout()

@@ -1,12 +1,15 @@
 """Options of the commands, and how their text becomes values.
 
-Pure. Whatever is wrong raises `UsageError`, whose text never holds the value of an environment variable.
+Pure, but for the reading of standard input. Whatever is wrong raises `UsageError`, whose text never holds the value of
+an environment variable.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,6 +70,23 @@ Cluster = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
 ]
+Port = Annotated[
+    int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE)
+]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="NAME",
+        help="Name by which it may be called, beside addresses and localhost.",
+        rich_help_panel=WHERE,
+    ),
+]
+Faults = Annotated[
+    Path | None,
+    typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
+]
 
 
 def pairs(args: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
@@ -103,6 +123,18 @@ def instances(lists: Iterable[str]) -> tuple[str, ...]:
             raise UsageError(str(error)) from error
         read.append(name)
     return tuple(read)
+
+
+def stdin_text() -> str:
+    """Return what stands on standard input.
+
+    Raises:
+        UsageError: it is no text.
+    """
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is no text in {error.encoding}") from None
 
 
 def spread_option(args: Sequence[str], option: str) -> list[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from aioecs.cli._options import UsageError
+from aioecs.cli._options import UsageError, stdin_text
 
 _NAME = re.compile(r"\S+")
 _MEMBERS = ("task_arn", "taskArn", "taskArns", "tasks")  # of ours, and of the AWS CLI's
@@ -27,7 +26,7 @@ def task_names(args: Iterable[str]) -> list[str]:
 
 
 def _on_stdin() -> list[str]:
-    found = list(read_names(sys.stdin.read()))
+    found = list(read_names(stdin_text()))
     if not found:
         raise UsageError("standard input names no task")
     return found

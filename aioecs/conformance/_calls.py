@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import anyio
 import attrs
+from botocore import exceptions as botocore
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -14,6 +15,15 @@ THROTTLED = frozenset({"ThrottlingException", "Throttling", "RequestLimitExceede
 NOT_PERMITTED = frozenset(
     {"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired", "ExpiredTokenException"}
     | {"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"}
+)
+_UNSENT = (
+    botocore.CredentialRetrievalError,
+    botocore.NoAuthTokenError,
+    botocore.NoCredentialsError,
+    botocore.ParamValidationError,
+    botocore.PartialCredentialsError,
+    botocore.SSOError,
+    botocore.TokenRetrievalError,
 )
 _MAX_SENDS = 6  # how often a throttled request is sent at most
 _BACKOFF = 1.0  # seconds between two sends
@@ -69,6 +79,7 @@ async def send_once(ecs: Any, operation: str, **members: Any) -> Answer:
     """Send one request of an operation, named as in boto3.
 
     Raises:
+        Blocked: it was not sent, as without credentials; the message names the kind of error, which may hold secrets.
         NoAnswer: the connection broke, or timed out.
     """
     try:
@@ -77,6 +88,8 @@ async def send_once(ecs: Any, operation: str, **members: Any) -> Answer:
         body = cast("dict[str, Any]", error.response)
         code = str(body.get("Error", {}).get("Code", ""))
         return _answer(body, code)
+    except _UNSENT as error:
+        raise Blocked(f"{operation} was not sent: {type(error).__name__}") from error
     except BotoCoreError as error:
         raise NoAnswer(type(error).__name__) from error
     return _answer(body, None)
@@ -101,7 +114,7 @@ async def send(ecs: Any, operation: str, **members: Any) -> Answer:
     """Send a request; one that is throttled, and so was not executed, is sent again a few times.
 
     Raises:
-        Blocked: the credentials don't permit it.
+        Blocked: the credentials don't permit it, or there are none.
         NoAnswer: the connection broke, or timed out.
     """
     answer = await send_once(ecs, operation, **members)

@@ -85,6 +85,9 @@ class Engine(Controls):
     behaviour: see `Behaviour`; may be replaced at any time.  buckets: the token buckets; `buckets.set` replaces them.
     expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
     truth: what really happened.
+
+    Raises:
+        ValueError: a setting would have no effect, such as an operation in `denied` that there is not.
     """
 
     def __init__(
@@ -103,8 +106,10 @@ class Engine(Controls):
         super().__init__(Account(Arns(partition, region, account_id), clock, seed, behaviour or Behaviour()))
         self._account.history.refresh = self._refresh
         self.buckets: Buckets = Buckets(throttle)
-        self.expired_keys: set[str] = set(expired_keys)
-        self.denied: set[str] = set(denied)
+        self.expired_keys: set[str] = _names(expired_keys, "expired_keys")
+        self.denied: set[str] = _names(denied, "denied")
+        for name in sorted(self.denied - OPERATIONS.keys()):
+            raise ValueError(f"denied: {name!r} is no operation of the local ECS")
         self.truth: Truth = Truth(self._account.history)
 
     @property
@@ -202,6 +207,12 @@ class Engine(Controls):
 
     def _refresh(self) -> None:
         self._account.advance()
+
+
+def _names(given: Iterable[str], setting: str) -> set[str]:
+    if isinstance(given, str):
+        raise ValueError(f"{setting}: a list of names, not {given!r}")
+    return set(given)
 
 
 def throttled(*, disguised: bool) -> AwsError:

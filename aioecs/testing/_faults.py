@@ -207,7 +207,7 @@ def faults_from_script(text: str) -> list[Fault]:
     """
     if text.lstrip().startswith("["):
         return faults_from_json(text)
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
     return [_parse_line(line, f"line {number}") for number, line in lines if line and not line.startswith("#")]
 
 

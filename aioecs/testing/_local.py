@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self, TypedDict
@@ -59,7 +59,8 @@ class LocalECS:
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
     fargate: clusters have the capacity providers FARGATE and FARGATE_SPOT, the first by default, and `demo:1` fits
-        Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too.
+        Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too;
+        one of the family `demo` takes the place of `demo:1`.
     region, account_id, partition: of its ARNs.
     host, port: where it listens, by default reachable from this machine only; port 0 chooses a free one.
     hosts: accepted names in the Host header, beside addresses, localhost and `host`; others are refused.
@@ -72,6 +73,7 @@ class LocalECS:
     Leaving the block ends every connection, task and socket. It can be entered once.
 
     Raises:
+        ValueError: a setting can't be, or would have no effect, such as an operation in `denied` that there is not.
         LocalECSError: on entering, if it can't listen on the address (an OSError).
     """
 
@@ -148,8 +150,13 @@ class LocalECS:
         for name, count in (clusters or {cluster: instances}).items():
             self.engine.add_cluster(name, **(_FARGATE_CLUSTER if fargate else {}))
             self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
-        self.engine.add_task_definition("demo", **(_FARGATE_DEFINITION if fargate else {}))
-        for definition in task_definitions:
+        self._register(tuple(task_definitions), fargate=fargate)
+
+    def _register(self, definitions: Sequence[Json], *, fargate: bool) -> None:
+        """Register the task definitions, and `demo` unless it is among them."""
+        if all(definition.get("family") != "demo" for definition in definitions):
+            self.engine.add_task_definition("demo", **(_FARGATE_DEFINITION if fargate else {}))
+        for definition in definitions:
             self.engine.call("RegisterTaskDefinition", definition)
 
     @property

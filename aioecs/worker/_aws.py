@@ -15,6 +15,7 @@ from botocore import exceptions as botocore
 from aioecs import Client
 from aioecs._client.client import access_of
 from aioecs._client.services import asked, opened
+from aioecs._transport.redaction import redacted_cause, redacted_text
 from aioecs.errors import ConfigurationError
 from aioecs.worker._clock import ClockReading
 
@@ -117,7 +118,7 @@ async def enter_client(what: str, entering: Awaitable[Any]) -> Any:
             f"{what}: no Region: pass region_name=, or set AWS_DEFAULT_REGION, or a region in the profile"
         ) from error
     except (botocore.BotoCoreError, ValueError, OSError) as error:
-        raise ConfigurationError(f"{what}: {error}") from error
+        raise ConfigurationError(f"{what}: {redacted_text(error)}") from redacted_cause(error)
 
 
 async def call(client: Any, method: str, **members: Any) -> tuple[Any, ClockReading | None]:

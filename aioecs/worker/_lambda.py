@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict, cast
 
 from aioecs import CancelToken, Client, Delivery
 from aioecs._batch.placement.placement_context import options_of
+from aioecs._model.options import of_kind
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs.errors import InvalidRequest
 from aioecs.worker._jobs.decisions import MessageAction
@@ -17,7 +18,7 @@ from aioecs.worker._jobs.job_starter import JobStarter
 from aioecs.worker._jobs.timing import make_lease
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger
-from aioecs.worker._settings import message_id, seconds
+from aioecs.worker._settings import function, message_id, seconds, usable_ledger
 from aioecs.worker._sqs.fifo_groups import FifoGroups, GroupPosition
 from aioecs.worker._sqs.message import Message, from_event
 
@@ -70,19 +71,27 @@ async def start_records(
     Raises:
         InvalidRequest: an argument is not what it must be, or the event is none of SQS.
     """
-    messages = [_read(record, at) for at, record in enumerate(event.get("Records", ()))]
+    messages = [_read(record, at) for at, record in enumerate(_records(event))]
+    clocks = client.timeouts
+    held = make_lease(clocks.attempt, clocks.consistency, seconds(skew, "skew"), lease)
+    options = options_of(placement, constraints, instances, seconds(wait_for_capacity, "wait_for_capacity"))
+    stop = CancelToken() if cancel_scope is None else of_kind(cancel_scope, CancelToken, "cancel_scope")
+    to_request, key = function(to_request, "to_request"), function(key, "key")
+    ledger = usable_ledger(ledger)
     if isinstance(ledger, DynamoDBLedger):
         ledger.open_with(client)
-    clocks = client.timeouts
-    held = make_lease(clocks.attempt, clocks.consistency, skew, lease)
-    seconds(wait_for_capacity, "wait_for_capacity")
-    options = options_of(placement, constraints, instances, wait_for_capacity)
-    stop = cancel_scope if cancel_scope is not None else CancelToken()
     async with ledger, client.batch(on_cancel="keep", delivery=delivery) as batch, asyncio.TaskGroup() as group:
         starter, groups = JobStarter(client, batch, ledger, to_request, key, held, options), FifoGroups()
         attempts = [group.create_task(_handle(starter, groups.add(message), stop)) for message in messages]
     failed = {message.id: done.result() for message, done in zip(messages, attempts, strict=True)}
     return BatchResponse({name: why for name, why in failed.items() if why is not None})
+
+
+def _records(event: object) -> Sequence[object]:
+    records: object = event.get("Records") if isinstance(event, Mapping) else None
+    if not isinstance(records, (list, tuple)):
+        raise InvalidRequest("event", "an event of SQS, with a list of Records", f"a {type(event).__name__} without it")
+    return cast("Sequence[object]", records)
 
 
 def _read(record: Any, at: int) -> Message:

@@ -17,7 +17,13 @@ from aioecs._model.call_events import JobAttempted
 from aioecs._runtime.event_emitter import Emit
 from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
 from aioecs.worker._jobs.job import AttemptResult, Job
-from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, Lease, delay, is_last_receive
+from aioecs.worker._jobs.timing import (
+    LONGEST_INVISIBLE,
+    Lease,
+    delay,
+    is_last_receive,
+    retry_delay,
+)
 from aioecs.worker._shutdown import Shutdown
 from aioecs.worker._sqs.fifo_groups import FifoGroups, GroupPosition
 from aioecs.worker._sqs.in_flight import InFlightMessages
@@ -136,13 +142,16 @@ class MessageHandler:
         while True:
             result = await self._attempt_once(job)
             if result.action is MessageAction.DELETE:
+                self._log(job.message, result)
                 return _Finish(None, next_may_begin=True)
             seconds = self._delay(job, result, tries)
-            if not self._stays_in_flight(job, position, result, time.time() + seconds - job.received):
+            stays = self._stays_in_flight(job, position, result, time.time() + seconds - job.received)
+            self._log(job.message, result, stays=stays)
+            if not stays:
                 if self._shutdown.requested:
                     self._counters.add_left(job.message)
                 return self._returned(job.message, result, seconds)
-            await self._shutdown.sleep(seconds)
+            await self._shutdown.sleep(seconds or retry_delay(tries, random.random()))
             tries += 1
 
     def _delay(self, job: Job, result: AttemptResult, tries: int) -> float:
@@ -172,9 +181,11 @@ class MessageHandler:
             result = AttemptResult(JobOutcome.UNKNOWN, action)
         self._count(result)
         self._emit_attempt(job.message, result, time.monotonic() - began)
-        known: dict[str, object] = {"queue": self._url, "message_id": job.message.id, "arns": result.arns}
-        _log_result(job.message, result, {**known, "outcome": result.outcome.value})
         return result
+
+    def _log(self, message: Message, result: AttemptResult, *, stays: bool = False) -> None:
+        known: dict[str, object] = {"queue": self._url, "message_id": message.id, "arns": result.arns}
+        _log_result(message, result, {**known, "outcome": result.outcome.value}, stays=stays)
 
     def _emit_attempt(self, message: Message, result: AttemptResult, seconds: float) -> None:
         if self._emit is not None:
@@ -218,9 +229,10 @@ class MessageHandler:
             self._counters.ledger_granted()
 
 
-def _log_result(message: Message, result: AttemptResult, fields: Mapping[str, object]) -> None:
-    """Log what an attempt came to, at a level by what somebody has to do about it."""
+def _log_result(message: Message, result: AttemptResult, fields: Mapping[str, object], *, stays: bool) -> None:
+    """Log what an attempt came to, at a level by what somebody has to do about it; `stays`: it is tried again."""
     outcome = result.outcome
+    becomes = "stays in flight, and is tried again" if stays else "is returned"
     why = f": {result.why}" if result.why else ""
     tasks = ", ".join(map(short, result.arns))
     if outcome is JobOutcome.STARTED:
@@ -236,6 +248,6 @@ def _log_result(message: Message, result: AttemptResult, fields: Mapping[str, ob
     elif result.action is MessageAction.DEAD_LETTER:
         log.warning("message %s is left to the redrive policy, %s%s", message.id, outcome, why, extra=fields)
     elif outcome in (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED, JobOutcome.LEASE_LOST, JobOutcome.FORBIDDEN):
-        log.warning("message %s is returned, %s%s", message.id, outcome, why, extra=fields)
+        log.warning("message %s %s, %s%s", message.id, becomes, outcome, why, extra=fields)
     elif result.action is not MessageAction.DELETE:
-        log.info("message %s is returned, %s%s", message.id, outcome, why, extra=fields)
+        log.info("message %s %s, %s%s", message.id, becomes, outcome, why, extra=fields)

@@ -18,6 +18,8 @@ from aioecs.worker._sqs.message import Message
 Until = Literal["started", "stopped"]
 """When a worker is done with a job: once its start is settled, or once its tasks have stopped."""
 
+_LEDGER = ("__aenter__", "__aexit__", "claim", "renew", "record_instances", "settle", "release")
+
 
 @attrs.frozen(kw_only=True)
 class WorkerSettings:
@@ -68,3 +70,38 @@ def seconds(given: Any, name: str) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < float("inf"):
         raise InvalidRequest(name, "a number of seconds, 0 or more", repr(given))
     return float(given)
+
+
+def text(given: Any, name: str) -> str:
+    """Return a text that is not empty.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if not isinstance(given, str) or not given.strip():
+        raise InvalidRequest(name, "a text that is not empty", repr(given))
+    return given
+
+
+def function(given: Any, name: str) -> Any:
+    """Return what can be called.
+
+    Raises:
+        InvalidRequest: it can't be.
+    """
+    if not callable(given):
+        raise InvalidRequest(name, "a function", repr(given))
+    return given
+
+
+def usable_ledger(given: Any) -> Ledger:
+    """Return an object that has the methods of a ledger.
+
+    Raises:
+        InvalidRequest: it lacks one, or is a class.
+    """
+    if isinstance(given, type) or not all(callable(getattr(given, name, None)) for name in _LEDGER):
+        what = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+        raise InvalidRequest("ledger", "a ledger, such as MemoryLedger() or DynamoDBLedger(table)", what)
+    ledger: Ledger = given
+    return ledger

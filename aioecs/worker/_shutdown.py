@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import anyio
 
-from aioecs import CancelToken
-from aioecs.errors import ECSError
+from aioecs import CancelToken, Client
+from aioecs._client.client import access_of
+from aioecs.errors import ClientStateError, ECSError
 
 T = TypeVar("T")
 log = logging.getLogger("aioecs")
@@ -51,6 +53,14 @@ class Shutdown:
         if not self.requested:
             self.error = error
             self.request(str(error))
+
+    def with_client(self, client: Client, what: str) -> AbstractContextManager[None]:
+        """Begin the shutdown, with an error, when the client is closed before the block has ended.
+
+        Without a client every message would come back until it is dead-lettered.
+        """
+        error = ClientStateError(f"the client was closed while {what} ran; what was not settled is back in the queue")
+        return access_of(client).caller_waits.when_closed(lambda: self.fail(error))
 
     async def sleep(self, seconds: float) -> None:
         """Sleep so long, or until the shutdown begins."""

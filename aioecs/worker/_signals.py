@@ -5,28 +5,51 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+
+_Callbacks = dict[object, Callable[[], object]]
+_CALLBACKS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Callbacks] = weakref.WeakKeyDictionary()
+"""Who is called for a SIGTERM, by the loop that handles it."""
 
 
 @contextmanager
 def sigterm(on_signal: Callable[[], object]) -> Generator[bool]:
     """Call `on_signal()` on the running loop for each SIGTERM; yield whether that is so.
 
-    A handler that is set already stays (uvicorn's, for example): its owner stops the worker too. None is set outside of
-    the main thread, or on a loop that can't handle signals.
+    Workers of one loop are all called. A handler that is set already stays (uvicorn's, for example): its owner stops
+    the worker too. None is set outside of the main thread, or on a loop that can't handle signals.
     """
-    loop = asyncio.get_running_loop()
-    free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if not free or threading.current_thread() is not threading.main_thread():
+    loop, me = asyncio.get_running_loop(), object()
+    callbacks = _CALLBACKS.get(loop)
+    if callbacks is None and (callbacks := _handle(loop)) is None:
         yield False
         return
-    try:
-        loop.add_signal_handler(signal.SIGTERM, on_signal)
-    except NotImplementedError:  # Windows
-        yield False
-        return
+    callbacks[me] = on_signal
     try:
         yield True
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        del callbacks[me]
+        if not callbacks:
+            del _CALLBACKS[loop]
+            loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _handle(loop: asyncio.AbstractEventLoop) -> _Callbacks | None:
+    """Handle SIGTERM on a loop; return who is called for it, None where it can't be handled."""
+    free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not free or threading.current_thread() is not threading.main_thread():
+        return None
+    callbacks: _Callbacks = {}
+
+    def received() -> None:
+        for each in tuple(callbacks.values()):
+            each()
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, received)
+    except NotImplementedError:  # Windows
+        return None
+    _CALLBACKS[loop] = callbacks
+    return callbacks

@@ -15,6 +15,7 @@ import attrs
 from aiobotocore.session import AioSession
 
 from aioecs import Client, TaskResult
+from aioecs._model.options import of_kind
 from aioecs._model.task_event import TaskChange, read_event
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
 from aioecs.errors import ClientStateError, InvalidRequest
@@ -23,7 +24,7 @@ from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, growing_delay
 from aioecs.worker._ledgers.claims import ClaimOutcome, Entry
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger, LedgerError, MemoryLedger
-from aioecs.worker._settings import seconds, whole
+from aioecs.worker._settings import function, seconds, text, usable_ledger, whole
 from aioecs.worker._shutdown import Shutdown, wait_for_end
 from aioecs.worker._signals import sigterm
 from aioecs.worker._sqs.in_flight import InFlightMessages
@@ -103,11 +104,11 @@ class TaskEvents:
         region_name: str | None = None,
         session: AioSession | None = None,
     ) -> None:
-        self._client = client
-        self._url = queue_url
-        self._on_result = on_result
-        self._ledger: Ledger = ledger if ledger is not None else MemoryLedger()
-        self._container = container
+        self._client: Client = of_kind(client, Client, "client")
+        self._url = text(queue_url, "queue_url")
+        self._on_result: OnResult | None = None if on_result is None else function(on_result, "on_result")
+        self._ledger: Ledger = MemoryLedger() if ledger is None else usable_ledger(ledger)
+        self._container = None if container is None else text(container, "container")
         self._concurrency = whole(concurrency, "concurrency", 1, 100_000)
         self._visibility = whole(visibility, "visibility", 3, int(LONGEST_INVISIBLE))
         self._drain = seconds(drain, "drain")
@@ -128,7 +129,7 @@ class TaskEvents:
         Raises:
             ConfigurationError: the settings or credentials can't be used.
             QueueError: permission is denied, or there are no credentials.
-            ClientStateError: it runs already.
+            ClientStateError: it runs already, or the client was closed meanwhile.
             CancelledError: the caller was cancelled. It has drained before.
         """
         expect(cancel_scope)
@@ -155,6 +156,7 @@ class TaskEvents:
         if region is None and session is not None:
             region = self._client.raw.meta.region_name
         async with AsyncExitStack() as stack:
+            stack.enter_context(shutdown.with_client(self._client, "its receiver of task events"))
             opening = stack.enter_async_context(Queue.open_client(self._client, session, endpoint_url, region))
             queue = Queue(await enter_client(f"the queue {self._url}", opening), self._url)
             await stack.enter_async_context(self._ledger)

@@ -9,14 +9,14 @@ from aiobotocore.session import AioSession
 
 from aioecs import Client, Delivery
 from aioecs._batch.placement.placement_context import options_of
-from aioecs._model.options import choice
+from aioecs._model.options import choice, of_kind
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, reason_of
 from aioecs.errors import ClientStateError
 from aioecs.worker._jobs.job import Key, ToRequest
 from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, make_lease
 from aioecs.worker._ledgers.ledger import Ledger
-from aioecs.worker._settings import Until, WorkerSettings, message_id, seconds, whole
+from aioecs.worker._settings import Until, WorkerSettings, function, message_id, seconds, text, usable_ledger, whole
 from aioecs.worker._shutdown import wait_for_end
 from aioecs.worker._signals import sigterm
 from aioecs.worker._sqs.queue import LONG_POLL
@@ -108,11 +108,11 @@ class Worker:
         session: AioSession | None = None,
     ) -> None:
         self._settings = WorkerSettings(
-            client=client,
-            url=queue_url,
-            to_request=to_request,
-            key=key,
-            ledger=ledger,
+            client=of_kind(client, Client, "client"),
+            url=text(queue_url, "queue_url"),
+            to_request=function(to_request, "to_request"),
+            key=function(key, "key"),
+            ledger=usable_ledger(ledger),
             concurrency=whole(concurrency, "concurrency", 1, 100_000),
             visibility=whole(visibility, "visibility", 3, int(LONGEST_INVISIBLE)),
             drain=seconds(drain, "drain"),
@@ -123,10 +123,10 @@ class Worker:
                 instances,
                 seconds(wait_for_capacity, "wait_for_capacity"),
             ),
-            delivery=delivery,
+            delivery=choice(delivery, Delivery, "delivery"),
             until=choice(until, Until, "until"),
             retry_failed=whole(retry_failed, "retry_failed", 0, 100),
-            container=container,
+            container=None if container is None else text(container, "container"),
             long_poll=whole(long_poll, "long_poll", 0, LONG_POLL),
             endpoint_url=sqs_endpoint_url,
             region_name=region_name,
@@ -140,13 +140,14 @@ class Worker:
 
         Then it receives no more, begins no start, waits for the outcome of those that were sent, `drain` seconds at
         most, and returns the other messages at once: `left` has their ids. It ends within `drain` and a second. A
-        second SIGTERM or cancel ends the draining. SIGTERM is handled only if no other handler is set for it.
+        second SIGTERM or cancel ends the draining. SIGTERM ends all workers of the loop; it is handled only if no other
+        handler is set for it.
 
         Raises:
             ConfigurationError: there is no such queue, or the clock is off by more than half of `skew`.
             QueueError, LedgerError: there are no credentials, or permission is denied (`permanent` is True). It
                 has drained before.
-            ClientStateError: it runs already.
+            ClientStateError: it runs already, or the client was closed meanwhile.
             CancelledError: the caller was cancelled. The worker has drained before.
         """
         expect(cancel_scope)
@@ -174,7 +175,7 @@ class Worker:
         """Whether it runs, its ledger can be reached, and its queue has answered lately, for a liveness check.
 
         False before and after `run`, while the ledger can't be reached, and after a minute without an answer of the
-        queue.
+        queue. Any thread may ask, such as that of an HTTP server.
         """
         return self._running and self._run is not None and self._run.healthy
 

@@ -16,7 +16,7 @@ from aioecs.worker._aws import enter_client
 from aioecs.worker._clock import Clock
 from aioecs.worker._jobs.job_runner import JobRunner
 from aioecs.worker._jobs.job_starter import JobStarter
-from aioecs.worker._jobs.timing import growing_delay
+from aioecs.worker._jobs.timing import retry_delay
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import LedgerError
 from aioecs.worker._message_handler import MessageHandler
@@ -25,7 +25,7 @@ from aioecs.worker._shutdown import Shutdown
 from aioecs.worker._sqs.in_flight import InFlightMessages
 from aioecs.worker._sqs.message import Message
 from aioecs.worker._sqs.queue import Queue
-from aioecs.worker._sqs.receiver import LONGEST_RETRY_DELAY, Receiver, fails_for_good
+from aioecs.worker._sqs.receiver import Receiver, fails_for_good
 from aioecs.worker._statistics import Counters, WorkerStatistics
 
 UNHEALTHY_AFTER = 60.0  # in seconds without an answer of the queue, beyond a long poll
@@ -66,9 +66,11 @@ class WorkerRun:
         Raises:
             ConfigurationError: there is no such queue, or the clock is off.
             QueueError, LedgerError: there are no credentials, or permission is denied.
+            ClientStateError: the client was closed meanwhile.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
+            stack.enter_context(self.shutdown.with_client(settings.client, "the worker"))
             queue = Queue(await self._open_queue(stack), settings.url, self._clock)
             await stack.enter_async_context(settings.ledger)
             max_receives = await self.shutdown.run_until_shutdown(queue.most_receives(), 0.0)
@@ -123,9 +125,8 @@ class WorkerRun:
     @property
     def healthy(self) -> bool:
         """Whether the ledger can be reached, and the queue answered lately or no more may be in flight."""
-        since = asyncio.get_running_loop().time() - self._receiver.answered_at
         return not self._counters.now.ledger_down and (
-            self._receiver.full or since <= self._settings.long_poll + UNHEALTHY_AFTER
+            self._receiver.full or self._receiver.silence <= self._settings.long_poll + UNHEALTHY_AFTER
         )
 
     async def _open_queue(self, stack: AsyncExitStack) -> Any:
@@ -169,7 +170,7 @@ class WorkerRun:
     async def _probe(self) -> None:
         """Wait, and send the ledger a write that changes nothing; the wait grows until the ledger grants a claim."""
         probes = self._counters.probe()
-        await self.shutdown.sleep(min(growing_delay(probes, random.random()), LONGEST_RETRY_DELAY))
+        await self.shutdown.sleep(retry_delay(probes, random.random()))
         asked = self._settings.ledger.release("aioecs.worker: can it be reached?", "nobody")
         try:
             answer = await self.shutdown.run_until_shutdown(asked, 0.0)

@@ -30,7 +30,7 @@ from aioecs._calls.call import Call
 from aioecs._model.attempt import Attempt, Rejected
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
-from aioecs._transport.transport import SentMarker
+from aioecs._transport.transport import SendNotAllowed, SentMarker
 from aioecs.errors import (
     AccessDeniedException,
     CallTimeout,
@@ -92,18 +92,21 @@ MOMENTS = [
     "queued",
     "unsent",
     "on the wire",
+    "sent at once",
     "backing off",
     "looking up",
     "finding nothing",
     "removing duplicates",
     "ended",
 ]
+IN_FLIGHT = ("on the wire", "sent at once")
+"""Sent by a task of the call, which awaits the answer, and sent in the step that began the call."""
 
 
 async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     """Set the scene: a call that has come as far as the moment."""
     received: Settled = []
-    transport = FakeTransport()
+    transport = FakeTransport(begins=moment == "sent at once")
     more = {"timeouts": CLOCKS, **more}
     core = make_core(
         transport,
@@ -121,7 +124,7 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
         state = core.concurrency.held(Priority.STOP)
         await state.__aenter__()
         scene.let_go = core.concurrency.release
-    if moment in ("unsent", "on the wire"):
+    if moment in ("unsent", *IN_FLIGHT):
         held = HeldAttempt(unsent=moment == "unsent")
         transport.handlers["start_task"] = held
         scene.let_go = held.gate.set
@@ -231,6 +234,7 @@ def test_throttles_are_counted_and_backed_off_from() -> None:
         ("queued", {"all": Outcome.NOT_SENT}, []),
         ("unsent", {"all": Outcome.NOT_SENT}, ["StartTask"]),
         ("on the wire", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
+        ("sent at once", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
         ("backing off", {"all": Outcome.NOT_SENT}, ["StartTask"]),
         ("looking up", {"stop": Outcome.STOPPED, "keep": Outcome.STARTED, "abandon": Outcome.UNKNOWN}, ["StartTask"]),
         ("finding nothing", {"all": Outcome.UNKNOWN}, ["StartTask"]),
@@ -276,7 +280,7 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
 
     async def main() -> None:
         scene = await at(moment)
-        can_end_now = moment not in ("on the wire", "removing duplicates")
+        can_end_now = moment not in (*IN_FLIGHT, "removing duplicates")
         assert scene.call.can_end_now is can_end_now
         scene.call.withdraw("abandon", "bored")
         await iterations(5)
@@ -288,11 +292,12 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
     run_in_virtual_time(main())
 
 
-def test_an_abandoned_request_is_reported_when_it_is_answered() -> None:
+@pytest.mark.parametrize("moment", IN_FLIGHT)
+def test_an_abandoned_request_is_reported_when_it_is_answered(moment: str) -> None:
     """It goes on in the background, and a late task is not lost."""
 
     async def main() -> None:
-        scene = await at("on the wire")
+        scene = await at(moment)
         scene.call.withdraw("abandon", "bored")
         scene.call.outcome_undelivered()
         await asyncio.sleep(3)
@@ -323,14 +328,15 @@ def test_reconciling_goes_on_in_the_background_until_absence_is_certain() -> Non
         (unknown_task, Outcome.STARTED, ["and could not be stopped", "could not be"]),
     ],
 )
+@pytest.mark.parametrize("moment", IN_FLIGHT)
 def test_a_failed_stop_leaves_the_outcome_to_be_reported(
-    answer: Any, outcome: Outcome, warned: list[str], caplog: pytest.LogCaptureFixture
+    moment: str, answer: Any, outcome: Outcome, warned: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the permission to stop there is one warning, however many tasks it is about; other errors name theirs."""
 
     async def main() -> None:
         for _ in range(2):
-            scene = await at("on the wire", count=3, warned=warned_of)
+            scene = await at(moment, count=3, warned=warned_of)
             scene.transport.handlers["stop_task"] = answer
             scene.call.withdraw("stop", "bored")
             scene.let_go()
@@ -343,11 +349,12 @@ def test_a_failed_stop_leaves_the_outcome_to_be_reported(
     assert all(any(text in warning for text in warned) for warning in warnings)
 
 
-def test_a_stop_whose_answer_was_lost_is_asked_for_again() -> None:
+@pytest.mark.parametrize("moment", IN_FLIGHT)
+def test_a_stop_whose_answer_was_lost_is_asked_for_again(moment: str) -> None:
     """Stopping twice does no harm."""
 
     async def main() -> None:
-        scene = await at("on the wire", count=2)
+        scene = await at(moment, count=2)
         scene.transport.handlers["stop_task"] = lost
         scene.core.loop.call_later(
             0.5, lambda: scene.transport.handlers.update(stop_task=FakeTransport().handlers["stop_task"])
@@ -386,6 +393,7 @@ def test_who_leaves_before_it_is_on_the_wire_is_not_in_it(leaving: tuple[int, ..
         ("queued", CallTimeout, Outcome.NOT_SENT, 60),
         ("unsent", CallTimeout, Outcome.NOT_SENT, 60),
         ("on the wire", StartUnknown, Outcome.UNKNOWN, 68),
+        ("sent at once", StartUnknown, Outcome.UNKNOWN, 68),
         ("backing off", CallTimeout, Outcome.NOT_SENT, 60),
         ("looking up", StartUnknown, Outcome.UNKNOWN, 60),
     ],
@@ -408,11 +416,12 @@ def test_at_the_end_of_its_clock_nothing_new_is_begun(
     run_in_virtual_time(main())
 
 
-def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> None:
+@pytest.mark.parametrize("moment", IN_FLIGHT)
+def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned(moment: str) -> None:
     """Learnt: returned."""
 
     async def main() -> None:
-        scene = await at("on the wire")
+        scene = await at(moment)
         scene.core.loop.call_later(CLOCKS.call + CLOCKS.settle - 1, scene.let_go)
         assert await scene.end() == (Outcome.STARTED,)
         assert isinstance(scene.call.result(), StartTaskResponse)
@@ -433,7 +442,7 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
         raise AssertionError
 
     async def main() -> None:
-        call = make_call(make_core(FakeTransport(start_task=late), timeouts=CLOCKS))
+        call = make_call(make_core(FakeTransport(begins=False, start_task=late), timeouts=CLOCKS))
         call.begin()
         await call.end_waiter()
         answer = call.result()
@@ -444,11 +453,12 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
     run_in_virtual_time(main())
 
 
-def test_a_withdrawal_gives_the_clock_time_to_settle() -> None:
+@pytest.mark.parametrize("moment", IN_FLIGHT)
+def test_a_withdrawal_gives_the_clock_time_to_settle(moment: str) -> None:
     """One second before its end: the answer that comes later is learnt, and its task stopped."""
 
     async def main() -> None:
-        scene = await at("on the wire")
+        scene = await at(moment)
         scene.core.loop.call_later(CLOCKS.call - 1, scene.call.withdraw, "stop", "bored")
         scene.core.loop.call_later(CLOCKS.call + 4, scene.let_go)
         assert await scene.end() == (Outcome.STOPPED,)
@@ -564,6 +574,7 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         ("queued", Outcome.NOT_SENT),
         ("unsent", Outcome.NOT_SENT),
         ("on the wire", Outcome.UNKNOWN),
+        ("sent at once", Outcome.UNKNOWN),
         ("backing off", Outcome.NOT_SENT),
         ("looking up", Outcome.UNKNOWN),
         ("removing duplicates", Outcome.STARTED),
@@ -609,7 +620,7 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
         sent_marker.body_started = True
         raise ZeroDivisionError("a bug")
 
-    core = make_core(FakeTransport(start_task=broken))
+    core = make_core(FakeTransport(begins=False, start_task=broken))
     call = make_call(core)
     call.begin()
     await call.end_waiter()
@@ -621,12 +632,13 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
 # Reported ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_undelivered_outcome_goes_to_on_settled_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("moment", IN_FLIGHT)
+def test_an_undelivered_outcome_goes_to_on_settled_and_the_log(moment: str, caplog: pytest.LogCaptureFixture) -> None:
     """At INFO, with token and tasks and no secret; once, whether that is said before or after the end."""
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main(before: bool) -> None:
-        scene = await at("on the wire")
+        scene = await at(moment)
         scene.call.withdraw("keep", "bored")
         if before:
             scene.call.outcome_undelivered()
@@ -678,15 +690,16 @@ async def test_a_request_that_could_not_be_sent_is_not_ambiguous() -> None:
 
 def test_everything_of_the_model_is_at_hand() -> None:
     """The moments of these tests are all that a call can be at."""
-    assert len(MOMENTS) == len(set(MOMENTS)) == 9
+    assert len(MOMENTS) == len(set(MOMENTS)) == 10
     assert aioecs.Outcome is Outcome
 
 
-def test_a_cancelled_call_that_hangs_is_looked_up_at_once() -> None:
+@pytest.mark.parametrize("moment", IN_FLIGHT)
+def test_a_cancelled_call_that_hangs_is_looked_up_at_once(moment: str) -> None:
     """Its answer never comes, and its task shows: it is found and stopped within a second, not reported as unknown."""
 
     async def main() -> None:
-        scene = await at("on the wire")
+        scene = await at(moment)
         scene.call._reconciler = found()
         scene.call.withdraw("stop", "bored")
         await scene.call.end_waiter()
@@ -696,3 +709,44 @@ def test_a_cancelled_call_that_hangs_is_looked_up_at_once() -> None:
         assert len(scene.core.background_tasks) == 0
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize("by", ["clock", "withdrawal"])
+def test_what_is_cut_before_it_is_sent_stays_unsent(by: str) -> None:
+    """Also by a transport that writes in a task of its own, which may take another step before the cut arrives."""
+
+    async def cut(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            with pytest.raises(SendNotAllowed):
+                sent_marker.begin_body()
+        raise AssertionError
+
+    async def work() -> None:
+        call = make_call(make_core(FakeTransport(begins=False, start_task=cut), timeouts=CLOCKS))
+        call.begin()
+        await asyncio.sleep(1)
+        if by == "withdrawal":
+            call.withdraw("stop", "enough")
+        await call.end_waiter()
+        assert [start.outcome for start in call.record.starts()] == [Outcome.NOT_SENT]
+
+    run_in_virtual_time(work())
+
+
+def test_a_call_that_was_throttled_to_its_end_says_so() -> None:
+    """The error of its last attempt is not hidden by the cut of the one that was never made."""
+
+    async def work() -> None:
+        transport = FakeTransport(start_task=throttled)
+        call = make_call(make_core(transport, timeouts=CLOCKS))
+        call.begin()
+        await asyncio.sleep(1)
+        transport.handlers["start_task"] = HeldAttempt(unsent=True)
+        await call.end_waiter()
+        result = call.result()
+        assert isinstance(result, CallTimeout)
+        assert "Rate exceeded" in str(result)
+
+    run_in_virtual_time(work())

@@ -59,6 +59,6 @@ def test_accepted_stops_are_named() -> None:
 @pytest.mark.parametrize(("sent", "kind"), [(True, Lost), (False, NotSent)])
 def test_a_cut_send(sent: bool, kind: type) -> None:
     """It is ambiguous once a byte of the body was written, and certainly not sent before."""
-    result = result_of_cut_send("StartTask", sent=sent)
+    result = result_of_cut_send(a_record(), sent=sent)
     assert type(result) is kind
     assert "StartTask was " in str(result.error)

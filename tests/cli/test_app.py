@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import runpy
 import subprocess
 import sys
@@ -241,9 +242,6 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
-LIGHT_HELP = ("start", "run", "logs", "stop", "tasks", "wait", "watch", "instances")
-
-
 FORKS = """
 import atexit, os, sys
 from aioecs.cli import main
@@ -262,9 +260,18 @@ for line in sys.argv[1:]:
 
 def test_help_imports_nothing_slow() -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
-    lines = ["--version", "--help", *(f"{name} --help" for name in LIGHT_HELP)]
+    lines = ["--version", "--help", *(f"{name} --help" for name in COMMANDS)]
     done = subprocess.run([sys.executable, "-c", FORKS, *lines], capture_output=True, text=True, check=True)
-    slow = {"aiobotocore", "aioecs._exports", "aioecs._model", "aioecs.testing", "asyncio", "pydantic"}
+    slow = {
+        "aiobotocore",
+        "botocore",
+        "aioecs._exports",
+        "aioecs._model",
+        "aioecs.testing",
+        "anyio",
+        "asyncio",
+        "pydantic",
+    }
     remaining = done.stdout
     for args in lines:
         output, _, remaining = remaining.partition(f"end of {args}\n")
@@ -296,6 +303,17 @@ def test_help_that_cannot_be_written(args: str) -> None:
         command = [sys.executable, "-m", "aioecs", *args.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (3, "aioecs: the results could not be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("args", ["--help", "start --help", "--version"])
+def test_help_that_nobody_reads_to_its_end(args: str) -> None:
+    """A reader that has gone, as `head` does, has had enough: that is no failure."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "aioecs", *args.split()]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])

@@ -19,6 +19,13 @@ def test_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert task_names(["b", "-", "a", "b"]) == ["b", "c", "a"]
 
 
+def test_standard_input_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="utf-8"))
+    with pytest.raises(UsageError, match=r"^standard input is no text in utf-8"):
+        task_names(["-"])
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [

@@ -15,7 +15,7 @@ from virtual_time import run_in_virtual_time
 from aioecs._client.log_poller import LogPoller
 from aioecs._logic.tasks.log_source import LogSource
 from aioecs._model.log_line import LogLine
-from aioecs.errors import AccessDeniedException, AnswerLost, ClientStateError
+from aioecs.errors import AccessDeniedException, AnswerLost, ClientStateError, ECSServiceError
 
 UNREACHABLE: Exception = EndpointConnectionError(endpoint_url="http://logs")
 
@@ -123,6 +123,28 @@ def test_what_there_is() -> None:
         last = await poller_of(logs).last(LogSource("main", "g", "s"), 3)
         assert [line.text for line in last] == ["7", "8", "9"]
         assert await poller_of(logs).last(LogSource("main", "g", "none"), 3) == []
+
+    run_in_virtual_time(work())
+
+
+def test_throttles_without_an_end_are_waited_out() -> None:
+    """For hours, at the longest backoff; then the log is read as if there had been none."""
+
+    async def work() -> None:
+        logs = FakeLogs()
+        logs.write("s", "line")
+        poller = poller_of(logs)
+        throttle = ECSServiceError("Rate exceeded", code="ThrottlingException")
+        tries = 0
+
+        async def read() -> str:
+            nonlocal tries
+            tries += 1
+            if tries < 1500:
+                raise throttle
+            return "read"
+
+        assert await poller._with_retries(LogSource("main", "g", "s"), read) == "read"
 
     run_in_virtual_time(work())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ import aioecs
 from aioecs import CancelToken, StartTaskRequest
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport_factory import make_session
-from aioecs.errors import ConfigurationError, InvalidRequest, TaskFailed, TaskMissing, WaitCancelled
+from aioecs.errors import AnswerLost, ConfigurationError, InvalidRequest, TaskFailed, TaskMissing, WaitCancelled
 from aioecs.testing import Fault, LocalECS
 
 LOG = {
@@ -92,7 +93,15 @@ async def test_the_last_lines_of_a_task_that_failed(logged: LocalECS, client: ai
     assert caught.value.log_tail == result.log_tail
     assert "line 9" not in f"{caught.value}{result!r}"
     assert caught.value.redacted().log_tail == ()
-    assert (await client.run(request(logged), log_lines=0)).log_tail == ()
+    assert (await client.run(request(logged), log_lines=0)).log_tail == await client.log_tail(result, 0) == ()
+    assert [line.text for line in await client.log_tail(result, 2)] == ["line 8", "line 9"]
+    for count in (-1, 10_001, 1.5, True, "5"):
+        with pytest.raises(InvalidRequest, match=r"^count: a whole number from 0 to 10,000"):
+            await client.log_tail(result, count)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest, match=r"^log_lines: a whole number from 0 to 10,000"):
+            await client.run(request(logged), log_lines=count)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"^result: of the kind TaskResult"):
+        await client.log_tail(result.task)  # type: ignore[arg-type]
     logged.engine.behaviour = attrs.evolve(logged.engine.behaviour, exit_code=0)
     reads = logged.truth.requests["GetLogEvents"]
     assert (await client.run(request(logged))).succeeded is True
@@ -168,3 +177,38 @@ async def test_what_has_no_log(logged: LocalECS, client: aioecs.Client) -> None:
     (task,) = (await client.start_task(request(logged))).tasks
     with pytest.raises(InvalidRequest, match="can be read"):
         [line async for line in client.logs(task)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"AWS_ENDPOINT_URL_ECS": "local"}, True),
+        ({"AWS_ENDPOINT_URL": "local"}, True),
+        ({"AWS_ENDPOINT_URL_ECS": "local", "AWS_ENDPOINT_URL_LOGS": "nowhere"}, False),
+        ({"AWS_CONFIG_FILE": "[default]\nservices = s\n[services s]\necs =\n  endpoint_url = local\n"}, True),
+        (
+            {
+                "AWS_CONFIG_FILE": "[default]\nservices = s\n[services s]\necs =\n  endpoint_url = local\n"
+                "logs =\n  endpoint_url = nowhere\n"
+            },
+            False,
+        ),
+    ],
+)
+async def test_a_local_endpoint_from_the_environment(
+    variables: dict[str, str], found: bool, logged: LocalECS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs are read there as well, unless they have an endpoint of their own; never from AWS itself."""
+    for name, value in variables.items():
+        text = value.replace("local", logged.endpoint_url).replace("nowhere", "http://127.0.0.1:9")
+        (tmp_path / name).write_text(text)
+        monkeypatch.setenv(name, str(tmp_path / name) if name == "AWS_CONFIG_FILE" else text)
+    monkeypatch.setattr("aioecs._client.log_poller.MAX_FAILURES", 1)
+    async with aioecs.Client("us-east-1", aws_access_key_id="x", aws_secret_access_key="x") as client:
+        result = await client.run(request(logged), log_lines=0)
+        lines = client.logs(result.task)
+        if found:
+            assert [line.text async for line in lines] == [text for _, text in WRITTEN]
+        else:
+            with pytest.raises(AnswerLost):
+                [line async for line in lines]

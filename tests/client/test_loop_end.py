@@ -92,6 +92,37 @@ except KeyboardInterrupt:
 """
 
 
+IN_A_LOOKUP = """
+import os, signal
+from aioecs._transport.native.connection import Connection
+
+begin = Connection.begin
+
+def begin_and_interrupt(self, request, *args):
+    begin(self, request, *args)
+    if b"ListTasks" in request and interrupts:
+        os.kill(os.getpid(), interrupts.pop())
+
+interrupts = [signal.SIGINT]
+Connection.begin = begin_and_interrupt
+"""
+
+
+def test_a_second_ctrl_c_in_the_step_of_a_lookup_loses_nothing() -> None:
+    """The KeyboardInterrupt is raised out of the loop once: the log has the token as UNKNOWN, as elsewhere."""
+    hangs = [Fault("hang", operation=name, times=None) for name in ("ListTasks", "DescribeTasks")]
+    with local_ecs_on_thread(instances=1, faults=[Fault("hang", when="after"), *hangs]) as local:
+        settings = json.dumps([access(local), local.instance_arns[0]])
+        command = [sys.executable, "-c", IN_A_LOOKUP + INTERRUPTED, settings]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            until(arrived(local))
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=20)
+        (task,) = local.truth.tasks()
+        assert said.splitlines()[-1] == "interrupted"
+        assert f"| unknown {task.started_by}" in said
+
+
 def test_a_second_ctrl_c_neither_hangs_nor_loses_what_was_sent() -> None:
     """Where ECS answers nothing any more: the process ends by its clocks, and the log has the token as UNKNOWN."""
     hangs = [Fault("hang", operation=name, times=None) for name in ("ListTasks", "DescribeTasks")]

@@ -14,6 +14,7 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, Run, StartTaskRequest, TaskEndCause
+from aioecs._model.attempt import Rejected
 from aioecs.errors import (
     ECSError,
     InvalidRequest,
@@ -152,6 +153,26 @@ def test_a_token_that_fires(on_cancel: Any, outcome: Outcome) -> None:
     run_in_virtual_time(work())
 
 
+def test_a_cancel_leaves_a_found_task() -> None:
+    """Another call with the same key started it: a cancel stops only what its own call started."""
+
+    async def work() -> None:
+        async with engine_client() as world:
+            first = asyncio.create_task(world.client.run(on_an_instance(world), idempotency_key="job"))
+            await asyncio.sleep(5)
+            token = CancelToken()
+            asyncio.get_running_loop().call_later(20.0, token.cancel)
+            with pytest.raises(StartCancelled) as caught:
+                await world.client.run(on_an_instance(world), token, idempotency_key="job")
+            (start,) = caught.value.starts
+            assert (start.found, start.outcome) == (True, STARTED)
+            assert [task.last_status for task in tasks_of(world)] == ["RUNNING"]
+            first.cancel()
+            await asyncio.wait([first])
+
+    run_in_virtual_time(work())
+
+
 def test_a_cancelled_caller() -> None:
     """The cancel goes on as itself, after the task was stopped; its cause says so."""
 
@@ -210,8 +231,8 @@ def test_a_cancelled_caller_waits_no_longer_than_it_may(method: str, latency_fro
             took, raised, error = await cancelled_unanswered(method, first, latency_from=latency_from)
             assert took == pytest.approx(10.5, abs=0.05), first
             assert isinstance(raised, asyncio.CancelledError) is (first in ("task", "enclosing scope"))
-            expected = Outcome.UNKNOWN if latency_from == 0 else STARTED
-            assert {start.outcome for start in error.starts} == {expected}
+            assert {start.outcome for start in error.starts} == {Outcome.UNKNOWN}
+            assert {start.task is None for start in error.starts} == {latency_from == 0}
 
     run_in_virtual_time(work())
 
@@ -240,7 +261,60 @@ def test_a_cancel_while_the_late_stop_is_unanswered(method: str, second: str) ->
         took, raised, error = await cancelled_unanswered(method, "timeout", second)
         assert took == pytest.approx(1.5 + 10, abs=0.05)
         assert isinstance(raised, asyncio.CancelledError) is (second in ("task", "enclosing scope"))
-        assert {start.outcome for start in error.starts} == {STARTED}
+        assert {start.outcome for start in error.starts} == {Outcome.UNKNOWN}
+
+    run_in_virtual_time(work())
+
+
+LATE_STOP: dict[str, tuple[float, bool, float, Outcome]] = {
+    "answered while its caller waits": (5.0, False, 65.0, STOPPED),
+    "not answered in time": (50.0, False, 61.0 + 10.0, Outcome.UNKNOWN),
+    "refused": (5.0, True, 65.0, STARTED),
+    "answered before": (0.5, False, 61.0, STOPPED),
+}
+"""After how long ECS answers a late stop, whether it refuses, when the cancelled caller goes on, and with what."""
+
+
+@pytest.mark.parametrize("by", ["token", "task"])
+@pytest.mark.parametrize("on_cancel", ["keep", "abandon"])
+@pytest.mark.parametrize("case", LATE_STOP)
+def test_a_cancel_that_keeps_a_task_that_is_stopped_late(case: str, on_cancel: Any, by: str) -> None:
+    """A second after the task's time: the outcome is that of the stop, as far as it is known."""
+    answer_after, refused, ends, outcome = LATE_STOP[case]
+    settled: list[aioecs.StartResult] = []
+
+    async def work() -> None:
+        client = {"on_settled": lambda starts, _: settled.extend(starts)}
+        async with engine_client(stopping_seconds=60.0, client=client) as world:
+            at_once = world.transport.attempt
+
+            async def attempt(operation: Any, *args: Any) -> Any:
+                if operation.name == "StopTask":
+                    await asyncio.sleep(answer_after)
+                    if refused:
+                        return Rejected(aioecs.AccessDeniedException("no"))
+                return await at_once(operation, *args)
+
+            world.transport.attempt = attempt  # type: ignore[method-assign,assignment]
+            began, token = world.now, CancelToken()
+            running = asyncio.create_task(
+                world.client.run(on_an_instance(world), token, timeout=60, on_cancel=on_cancel)
+            )
+            asyncio.get_running_loop().call_later(61.0, token.cancel if by == "token" else running.cancel)
+            await asyncio.wait([running])
+            waits = on_cancel == "keep" or case == "answered before"
+            assert world.now - began == pytest.approx(ends if waits else 61.0, abs=0.1)
+            with pytest.raises((StartCancelled, asyncio.CancelledError)) as caught:
+                await running
+            error = find_start_error(caught.value)
+            assert error is not None
+            (start,) = error.starts
+            assert start.task is not None
+            assert start.outcome is (outcome if waits else Outcome.UNKNOWN)
+            await asyncio.sleep(60)
+            final = STARTED if refused else STOPPED
+            assert [each.outcome for each in settled] == ([final] if start.outcome is Outcome.UNKNOWN else [])
+            assert world.transport.engine.truth.requests["StopTask"] == (0 if refused else 1)
 
     run_in_virtual_time(work())
 

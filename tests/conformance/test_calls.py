@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from aiobotocore.session import AioSession
 
 from aioecs.conformance import _calls
 from aioecs.conformance._calls import Answer, Blocked, NoAnswer, send, send_once, single_attempts
@@ -32,6 +33,17 @@ async def test_tasks_and_failures() -> None:
         answer = await send_once(ecs, "start_task", taskDefinition="demo", containerInstances=named)
         assert (len(answer.arns), answer.reasons) == (1, ["MISSING"])
         assert str(answer) == "200, 1 task, failures MISSING"
+
+
+async def test_what_can_not_be_sent_was_not_sent() -> None:
+    """Without credentials there is no lost answer to wait for."""
+    session = AioSession()
+    async with LocalECS() as local:
+        where = {"endpoint_url": local.endpoint_url, "region_name": local.region}
+        async with session.create_client("ecs", **where) as ecs:
+            with pytest.raises(Blocked, match=r"^list_tasks was not sent: NoCredentialsError$"):
+                await send_once(ecs, "list_tasks")
+        assert local.truth.requests == {}
 
 
 @pytest.mark.parametrize("kind", ["reset", "error"])

@@ -9,7 +9,16 @@ from typing import Any
 import attrs
 import pytest
 
-from aioecs._model.placement import Binpack, DistinctInstance, MemberOf, Random, Spread
+from aioecs._model.placement import (
+    Binpack,
+    DistinctInstance,
+    MemberOf,
+    Random,
+    Spread,
+    checked_constraints,
+    checked_instances,
+    checked_placement,
+)
 from aioecs.errors import InvalidRequest
 
 VALUES = [Spread(), Spread("rack"), Binpack(), Binpack("cpu"), Random(), DistinctInstance(), MemberOf("agentConnected")]
@@ -81,3 +90,35 @@ def test_they_are_values(value: Any) -> None:
     assert {value, copy.copy(value), pickle.loads(pickle.dumps(value))} == {value}  # noqa: S301 our own bytes
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         value.by = "x"
+
+
+@pytest.mark.parametrize(
+    ("check", "given", "text"),
+    [
+        (checked_placement, "spread", "placement: Spread(), Binpack() or Random(), not 'spread'"),
+        (checked_placement, Spread, "placement: Spread(), Binpack() or Random(), not the class Spread"),
+        (checked_placement, DistinctInstance(), "placement: Spread(), Binpack() or Random(), not DistinctInstance()"),
+        (checked_constraints, MemberOf("x"), "constraints: an iterable, such as a list, not MemberOf(expression='x')"),
+        (checked_constraints, "x == y", "constraints: an iterable, such as a list, not 'x == y'"),
+        (
+            checked_constraints,
+            [DistinctInstance(), "x == y"],
+            "constraints[1]: DistinctInstance() or MemberOf(expression), not 'x == y'",
+        ),
+        (checked_instances, "i-1", "instances: an iterable, such as a list, not 'i-1'"),
+        (checked_instances, ["i-1", 2], "instances[1]: the id or ARN of a container instance, not 2"),
+    ],
+)
+def test_what_is_no_placement_is_named(check: Any, given: object, text: str) -> None:
+    """The argument, its rule and the value, as for a request: a constraint that is not read would not hold."""
+    with pytest.raises(InvalidRequest) as caught:
+        check(given)
+    assert str(caught.value) == text
+
+
+def test_what_is_a_placement_is_taken() -> None:
+    """Iterables become tuples; no instances are not the same as none named."""
+    assert checked_placement(Random()) == Random()
+    assert checked_constraints(iter([DistinctInstance()])) == (DistinctInstance(),)
+    given: list[Any] = [None, [], iter(["i-1"])]
+    assert [checked_instances(each) for each in given] == [None, (), ("i-1",)]

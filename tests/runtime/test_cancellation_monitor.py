@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -324,6 +324,22 @@ def test_a_scope_that_comes_between_two_ticks_adds_none() -> None:
         assert timers.set == 1
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_scope_that_has_fired_wakes_at_once(busy: bool) -> None:
+    """Also while the monitor ticks for another, so that nothing is sent until the next tick."""
+    monitor, woken = CancellationMonitor.here(), list[str]()
+    scope = anyio.CancelScope()
+    scope.cancel()
+    with ExitStack() as stack:
+        if busy:
+            stack.enter_context(monitor.watch(anyio.CancelScope(), lambda: woken.append("other")))
+        with monitor.watch(scope, lambda: woken.append("fired")):
+            assert woken == ["fired"]
+            await asyncio.sleep(2 * TICK)
+    assert woken == ["fired"]
+    assert monitor._scopes == {}
 
 
 async def test_a_wake_that_raises_ends_neither_the_ticking_nor_the_others() -> None:

@@ -28,3 +28,12 @@ def test_the_latest_values_outlive_their_users() -> None:
     assert id(registry.get("c", Value)) == marks["c"]
     gc.collect()
     assert set(registry._known) == {"a", "c"}
+
+
+def test_after_a_fork_nothing_of_the_parent_is_shared() -> None:
+    """Nor is a lock that one of its threads held."""
+    registry: Registry[Value] = Registry(2)
+    first = registry.get("a", Value)
+    registry._lock.acquire()
+    registry.clear()
+    assert registry.get("a", Value) is not first

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -373,3 +376,35 @@ def test_the_read_bucket_has_a_reserve_and_the_bucket_of_starts_has_none() -> No
     who = ("123", "eu-west-1", object())
     assert SharedLimiter.shared(who, "reads", Pacing())._reserved == 5.0
     assert SharedLimiter.shared(who, "starts", Pacing())._reserved == 0.0
+
+
+FORK = """
+import asyncio, os, signal, threading, warnings
+from aioecs._model.pacing import Pacing
+from aioecs._runtime.shared_limiter import SharedLimiter
+
+warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)  # from Python 3.12 on
+limiter, held, over = SharedLimiter.shared("who", "starts", Pacing()), threading.Event(), threading.Event()
+
+def hold():
+    with limiter._lock:
+        held.set()
+        over.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+if not (child := os.fork()):
+    signal.alarm(10)
+    asyncio.run(SharedLimiter.shared("who", "starts", Pacing()).acquire())
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+over.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_amid_a_grant_leaves_the_child_a_limiter_of_its_own() -> None:
+    """The parent's may be locked for ever there, and its waiters are not there to take their permits."""
+    ended = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True)
+    assert (ended.stdout, ended.stderr) == ("0\n", "")

@@ -60,7 +60,7 @@ def waits_in_the_client() -> bool:
     """Return whether the main thread waits in a call of the client."""
     frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]
     inmost = frame.f_code if frame is not None else None
-    waits = inmost is not None and (inmost.co_filename == threading.__file__ or inmost.co_name == "_each")
+    waits = inmost is not None and (inmost.co_filename == threading.__file__ or inmost.co_name == "take")
     while frame is not None and Path(frame.f_code.co_filename).parent.name != "_sync":
         frame = frame.f_back
     return waits and frame is not None

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import pytest
 from threaded_ecs import SettledStarts, access, arrived, ctrl_c, fault_used, local_ecs_on_thread, request, until
 
@@ -108,6 +109,45 @@ def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
         assert len(local.truth.running()) == 1
 
 
+class TimeLimitError(Exception):
+    """As Celery and RQ raise it in the main thread, from a signal handler."""
+
+
+@pytest.mark.parametrize("raised", [TimeLimitError, SystemExit])
+def test_whatever_a_signal_handler_raises_withdraws(
+    there: LocalECS, ecs: aioecs.sync.Client, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
+    """The outcome is its cause, as that of a Ctrl-C, in start_task and in end_start_task."""
+
+    def handle(*_: object) -> None:
+        raise raised("it takes too long")
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        for call in (ecs.start_task, lambda held: ecs.end_start_task(ecs.begin_start_task(held))):
+            there.faults.add(SLOW)
+            with ctrl_c(fault_used(there)), pytest.raises(raised, match="too long") as interrupted:
+                call(request(there))
+            start_error = find_start_error(interrupted.value)
+            assert start_error is interrupted.value.__cause__
+            assert start_error is not None
+            assert start_error.outcome is Outcome.STOPPED
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert there.truth.running() == []
+
+
+def test_an_error_of_the_call_itself_has_no_other_cause(there: LocalECS, ecs: aioecs.sync.Client) -> None:
+    """Nothing is withdrawn where nothing interrupted it: the call has ended, or could not be begun."""
+    with pytest.raises(aioecs.ECSServiceError) as refused:
+        ecs.start_task(request(there).replace(task_definition="unknown"))
+    assert find_start_error(refused.value) is None
+    ecs.close()
+    with pytest.raises(aioecs.ClientStateError) as closed:
+        ecs.start_task(request(there))
+    assert closed.value.__cause__ is None
+
+
 def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:
     """Not the settling: `on_settled` gets the outcome."""
     there.faults.add(Fault("delay", seconds=0.5))
@@ -172,7 +212,7 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
     ecs: aioecs.sync.Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What had come is in the cause, as it is, for one request and for many."""
+    """What had come is in the cause, as it is, for one request and for many, placed, and run to the end."""
     result = LoopCall.result
     interrupted: list[object] = []
 
@@ -189,7 +229,12 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
         (functools.partial(ecs.start_task, full), [Outcome.STARTED, Outcome.REFUSED]),
         (functools.partial(ecs.start_tasks, [request(there, 2)]), [Outcome.STARTED] * 2),
         (functools.partial(ecs.run_task, aioecs.RunTaskRequest(task_definition="demo")), [Outcome.STARTED]),
+        (functools.partial(ecs.place_task, StartTaskRequest(task_definition="demo")), [Outcome.STARTED]),
+        (functools.partial(ecs.place_task, request=StartTaskRequest(task_definition="demo")), [Outcome.STARTED]),
+        (functools.partial(ecs.run, request(there), timeout=60), [Outcome.STARTED]),
     ):
+        if call.func == ecs.run:
+            there.engine.behaviour = attrs.evolve(there.engine.behaviour, running_seconds=0.0)
         with pytest.raises(KeyboardInterrupt) as raised:
             call()
         start_error = find_start_error(raised.value)
@@ -199,7 +244,7 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
         ecs.list_tasks()
     assert raised.value.__cause__ is None
     monkeypatch.undo()
-    assert len(there.truth.running()) == 4
+    assert len(there.truth.tasks()) == 7
 
 
 CTRL_C = """

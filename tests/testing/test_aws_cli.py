@@ -90,26 +90,14 @@ async def aws_commands(local: LocalECS | Reached, home: Path) -> AsyncGenerator[
         await process.wait()
 
 
-async def aws(local: LocalECS, home: Path, *arguments: str) -> Ran:
-    """Run `aws ecs …`."""
-    program = Path(sys.executable).with_name("aws")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        program, "ecs", *arguments, "--output", "json", env=environment(local, home), stdout=pipe, stderr=pipe
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ran(process.returncode, json.loads(out) if out.strip() else None, err.decode())
-
-
 @pytest.mark.skipif(shutil.which("aws", path=str(Path(sys.executable).parent)) is None, reason="no AWS CLI here")
 async def test_the_aws_cli_works_on_it(tmp_path: Path) -> None:
     """start-task, list-tasks, describe-tasks, stop-task, list-container-instances, and an error."""
-    async with LocalECS() as local, aws_commands(local, tmp_path) as command:
-        listed = await aws(local, tmp_path, "list-container-instances")
+    async with LocalECS() as local, aws_commands(local, tmp_path) as aws:
+        listed = await aws("list-container-instances")
         assert listed == Ran(0, {"containerInstanceArns": local.instance_arns}, "")
 
-        started = await command(
+        started = await aws(
             "start-task", "--task-definition", "demo", "--started-by", "cli",
             "--container-instances", *local.instance_arns[:2], "f" * 32,
             "--overrides", '{"containerOverrides":[{"name":"main","command":["echo","ä"]}]}',
@@ -119,16 +107,16 @@ async def test_the_aws_cli_works_on_it(tmp_path: Path) -> None:
         assert [each["reason"] for each in started.out["failures"]] == ["MISSING"]
         arns = {task["taskArn"] for task in started.out["tasks"]}
 
-        found = await command("list-tasks", "--started-by", "cli")
-        described = await command("describe-tasks", "--tasks", *arns)
-        refused = await command("start-task", "--task-definition", "gone", "--container-instances", "f" * 32)
+        found = await aws("list-tasks", "--started-by", "cli")
+        described = await aws("describe-tasks", "--tasks", *arns)
+        refused = await aws("start-task", "--task-definition", "gone", "--container-instances", "f" * 32)
         assert (found.status, set(found.out["taskArns"])) == (0, arns)
         assert {task["lastStatus"] for task in described.out["tasks"]} == {"RUNNING"}
         assert described.out["tasks"][0]["overrides"]["containerOverrides"][0]["command"] == ["echo", "ä"]
         assert refused.status != 0
         assert "(ClientException) when calling the StartTask operation" in refused.complaint
 
-        stopped = await command("stop-task", "--task", min(arns), "--reason", "enough")
+        stopped = await aws("stop-task", "--task", min(arns), "--reason", "enough")
         task = stopped.out["task"]
         assert (stopped.status, task["lastStatus"], task["stoppedReason"]) == (0, "STOPPED", "enough")
         assert [task.arn for task in local.truth.running()] == [max(arns)]
@@ -284,12 +272,12 @@ async def test_the_aws_cli_runs_a_task_on_aioecs_local(tmp_path: Path) -> None:
     try:
         said = json.loads(await process.stdout.readline())
         served = Reached(said["endpoint_url"], said["region"])
-        async with aws_commands(served, tmp_path) as command:
-            run = await command("run-task", "--task-definition", "job", "--network-configuration", NETWORK)
+        async with aws_commands(served, tmp_path) as aws:
+            run = await aws("run-task", "--task-definition", "job", "--network-configuration", NETWORK)
             assert (run.status, run.out["failures"], run.out["tasks"][0]["launchType"]) == (0, [], "FARGATE")
             arn = run.out["tasks"][0]["taskArn"]
-            await command("wait", "tasks-stopped", "--tasks", arn)
-            described = await command("describe-tasks", "--tasks", arn)
+            await aws("wait", "tasks-stopped", "--tasks", arn)
+            described = await aws("describe-tasks", "--tasks", arn)
         assert described.out["tasks"][0]["containers"][0]["exitCode"] == 7
     finally:
         process.terminate()

@@ -83,6 +83,22 @@ def test_a_denied_operation_names_the_action() -> None:
     assert made.answer("ListTasks", {}).error is None
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"denied": "StopTask"}, "denied: a list of names, not 'StopTask'"),
+        ({"denied": ["StopTasks"]}, "denied: 'StopTasks' is no operation of the local ECS"),
+        ({"denied": ["ecs:StopTask"]}, "denied: 'ecs:StopTask' is no operation of the local ECS"),
+        ({"expired_keys": "OLD"}, "expired_keys: a list of names, not 'OLD'"),
+        ({"throttle": "published"}, "throttle: buckets by category, 'documented' or None, not 'published'"),
+    ],
+)
+def test_a_setting_that_would_have_no_effect_is_refused(settings: dict[str, Any], message: str) -> None:
+    """A test that relies on it would pass for the wrong reason."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        engine(**settings)
+
+
 def test_an_empty_bucket_throttles_before_execution() -> None:
     """Nothing is started, and `truth` counts the throttle."""
     made = engine(throttle={"modify": Bucket(1, 0)})

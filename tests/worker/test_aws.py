@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytest
@@ -53,6 +54,11 @@ def test_expired_credentials_may_be_renewed(code: str, failures: int, for_good: 
         (botocore.NoRegionError(), "the queue: no Region: pass region_name="),
         (botocore.ProfileNotFound(profile="p"), r"the queue: The config profile \(p\) could not be found"),
         (ValueError("Invalid endpoint: x"), "the queue: Invalid endpoint: x"),
+        (ValueError("Invalid endpoint: http://user:hunter2@x y"), r"the queue: Invalid endpoint: http://\*\*\*@x y"),
+        (
+            botocore.CredentialRetrievalError(provider="custom-process", error_msg="hunter2"),
+            r"the queue: credential_process: it failed \(its output is withheld\)",
+        ),
     ],
 )
 async def test_settings_that_can_t_be_used(error: Exception, expected: str) -> None:
@@ -61,8 +67,9 @@ async def test_settings_that_can_t_be_used(error: Exception, expected: str) -> N
     async def open_it() -> None:
         raise error
 
-    with pytest.raises(ConfigurationError, match=expected):
+    with pytest.raises(ConfigurationError, match=expected) as raised:
         await enter_client("the queue", open_it())
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(

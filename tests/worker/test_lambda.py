@@ -65,9 +65,30 @@ async def test_a_token_ends_it_in_time(client: aioecs.Client, local: LocalECS) -
 
 async def test_nothing_is_nothing(client: aioecs.Client, local: LocalECS) -> None:
     """An empty event is answered; a lease that can't be is named."""
-    assert await start_records(client, {}, requests(local), ledger=MemoryLedger()) == {"batchItemFailures": []}
+    empty: dict[str, Any] = {"Records": []}
+    assert await start_records(client, empty, requests(local), ledger=MemoryLedger()) == {"batchItemFailures": []}
     with pytest.raises(InvalidRequest, match="lease"):
         await start_records(client, an_event("a"), requests(local), ledger=MemoryLedger(), lease=1)
+
+
+@pytest.mark.parametrize("event", [{}, {"detail-type": "ECS Task State Change"}, {"Records": None}, [], None])
+async def test_an_event_of_another_service_is_no_success(client: aioecs.Client, local: LocalECS, event: Any) -> None:
+    """Its messages would be deleted, and nothing was started."""
+    with pytest.raises(InvalidRequest, match="event: an event of SQS, with a list of Records"):
+        await start_records(client, event, requests(local), ledger=MemoryLedger())
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("cancel_scope", 5), ("key", "job"), ("ledger", MemoryLedger), ("skew", "5")],
+)
+async def test_an_argument_of_another_kind_is_no_failure_of_the_messages(
+    client: aioecs.Client, local: LocalECS, name: str, given: object
+) -> None:
+    """They would be received until they are dead-lettered."""
+    settings: dict[str, Any] = {"ledger": MemoryLedger(), name: given}
+    with pytest.raises(InvalidRequest, match=f"^{name}: "):
+        await start_records(client, an_event("a"), requests(local), **settings)
 
 
 async def test_an_unforeseen_error_is_a_failure_of_its_message(client: aioecs.Client, local: LocalECS) -> None:

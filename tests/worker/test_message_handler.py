@@ -262,6 +262,37 @@ def test_a_message_that_only_waits_is_kept_on_its_last_receive(
     run_in_virtual_time(main())
 
 
+def test_a_task_that_runs_for_too_long_is_polled_at_leisure_on_the_last_receive() -> None:
+    """It can't be returned, and is not asked for without a pause until its twelve hours are over."""
+
+    async def main() -> None:
+        async with make_scene(
+            AttemptResult(JobOutcome.STILL_RUNNING, MessageAction.RETURN_NOW), max_receives=1
+        ) as scene:
+            handling = asyncio.create_task(scene.handle())
+            await asyncio.sleep(40)
+            handling.cancel()
+            await asyncio.wait([handling])
+            assert scene.delays == [1, 2, 4, 8, 10]
+
+    run_in_virtual_time(main())
+
+
+def test_the_log_says_what_becomes_of_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    """One that is tried again in flight is not said to be returned."""
+
+    async def main(most: int) -> list[str]:
+        caplog.clear()
+        async with make_scene(NO_CAPACITY, STARTED, max_receives=most) as scene:
+            await scene.handle(receives=1)
+        return [record.getMessage() for record in caplog.records]
+
+    caplog.set_level("INFO")
+    kept, returned = run_in_virtual_time(main(1)), run_in_virtual_time(main(2))
+    assert kept == ["message m stays in flight, and is tried again, no capacity", "message m: started "]
+    assert returned == ["message m is returned, no capacity"]
+
+
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_a_second_task_that_may_be_left_is_logged(cancelled: bool, caplog: pytest.LogCaptureFixture) -> None:
     """The worker ends before it knows: no later attempt looks for it."""

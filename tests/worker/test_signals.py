@@ -1,4 +1,4 @@
-"""SIGTERM is handled by the first who sets a handler, while that one is set."""
+"""SIGTERM is received by all workers of a loop, unless another handler is set before."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from virtual_time import until
@@ -52,10 +53,19 @@ async def test_that_of_another_stays_its_own(others: list[int]) -> None:
     assert signal.getsignal(signal.SIGTERM) is theirs
 
 
-async def test_of_two_handlers_the_first_receives() -> None:
-    """A second worker of the process leaves it to the first."""
-    with sigterm(lambda: None) as first, sigterm(lambda: None) as second:
-        assert (first, second) == (True, False)
+async def test_all_of_a_loop_receive() -> None:
+    """A worker beside another ends too; the handler stays until the last has ended, whichever that is."""
+    received: list[str] = []
+    async with asyncio.timeout(5):
+        with ExitStack() as first, ExitStack() as second:
+            assert first.enter_context(sigterm(lambda: received.append("first")))
+            assert second.enter_context(sigterm(lambda: received.append("second")))
+            os.kill(os.getpid(), signal.SIGTERM)
+            await until(lambda: len(received) == 2)
+            first.close()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await until(lambda: len(received) == 3)
+    assert received == ["first", "second", "second"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 

@@ -17,7 +17,7 @@ from fake_sqs import URL, FakeSQS, StoredMessage, sqs_error
 from virtual_time import run_in_virtual_time
 
 from aioecs import CancelToken, TaskResult
-from aioecs.errors import InvalidRequest
+from aioecs.errors import ClientStateError, InvalidRequest
 from aioecs.worker import MemoryLedger, QueueError, TaskEvents, _task_events
 from aioecs.worker._ledgers.claims import LOOKUP_LIMIT
 
@@ -176,8 +176,9 @@ def test_a_queue_that_fails() -> None:
             with pytest.raises(QueueError) as raised:
                 await receiver(world, sqs).run()
             assert raised.value.permanent
-            with pytest.raises(InvalidRequest):
-                receiver(world, sqs, concurrency=0)
+            for wrong in ({"concurrency": 0}, {"on_result": "print"}, {"ledger": MemoryLedger}, {"container": ""}):
+                with pytest.raises(InvalidRequest, match=f"^{next(iter(wrong))}"):
+                    receiver(world, sqs, **wrong)
 
     run_in_virtual_time(work())
 
@@ -225,5 +226,24 @@ def test_the_end_while_all_slots_are_taken(how: str) -> None:
             assert 2.9 < loop.time() - began < 5
             assert running.cancelled() is (how == "cancel")
             assert (len(stopped), len(begun), sqs.count()) == (5, 1, (5, 0))
+
+    run_in_virtual_time(work())
+
+
+def test_a_client_that_is_closed() -> None:
+    """It ends with the reason: no event is received for nothing."""
+
+    async def work() -> None:
+        async with engine_client(running_seconds=1.0) as world:
+            sqs = FakeSQS()
+            running = asyncio.create_task(receiver(world, sqs, lambda _: None, long_poll=20).run())
+            await asyncio.sleep(3)
+            await world.client.aclose()
+            put(sqs, {"source": "aws.ecs"})
+            with pytest.raises(ClientStateError, match="the client was closed while its receiver of task events ran"):
+                async with asyncio.timeout(5):
+                    await running
+            (message,) = sqs.messages.values()
+            assert message.receives <= 1
 
     run_in_virtual_time(work())

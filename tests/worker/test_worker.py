@@ -529,9 +529,16 @@ async def test_a_queue_that_isn_t_there(world: QueueSetup) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("concurrency", 0), ("concurrency", True), ("visibility", 2), ("drain", -1), ("lease", 1.0), ("long_poll", 21)],
-)
+    [
+        ("concurrency", 0), ("concurrency", True), ("visibility", 2), ("drain", -1), ("lease", 1.0), ("long_poll", 21),
+        ("client", None), ("queue_url", ""), ("to_request", "demo"), ("key", "job"), ("ledger", MemoryLedger),
+        ("ledger", "jobs.db"), ("delivery", "once"), ("container", 5), ("placement", "spread"), ("constraints", ["x"]),
+    ],
+)  # fmt: skip
 async def test_a_setting_that_can_t_be(client: aioecs.Client, setting: str, value: Any) -> None:
-    """It is named."""
-    with pytest.raises(InvalidRequest, match=setting):
-        Worker(client, "queue", lambda _: None, ledger=MemoryLedger(), **{setting: value})  # type: ignore[arg-type,return-value]
+    """It is named, before a message is received that would be dead-lettered for it."""
+    settings: dict[str, Any] = {
+        "client": client, "queue_url": "queue", "to_request": lambda _: None, "ledger": MemoryLedger(), setting: value
+    }  # fmt: skip
+    with pytest.raises(InvalidRequest, match=f"^{setting}"):
+        Worker(**settings)

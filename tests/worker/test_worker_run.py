@@ -20,7 +20,7 @@ from aioecs import Spread, StartTaskRequest, Timeouts
 from aioecs._batch.placement.placement_context import options_of
 from aioecs._model.attempt import Attempt, Rejected
 from aioecs._transport.transport import SentMarker
-from aioecs.errors import ClientException, ConfigurationError
+from aioecs.errors import ClientException, ClientStateError, ConfigurationError
 from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, QueueError, WorkerStatistics
 from aioecs.worker._jobs.timing import make_lease
 from aioecs.worker._ledgers.claims import fingerprint
@@ -466,5 +466,23 @@ def test_ended_while_it_opens() -> None:
             assert await scene.ended() < 1
             assert scene.work.result() == WorkerStatistics()
             assert scene.sqs.count_requests("receive_message") == 0
+
+    run_in_virtual_time(main())
+
+
+def test_a_client_that_is_closed() -> None:
+    """It ends with the reason, before its messages have come back so often that they are dead-lettered."""
+
+    async def main() -> None:
+        held = HeldAttempt()
+        async with make_scene(FakeSQS("held", receives=3), start_task=held) as scene:
+            await held.begun.wait()
+            scene.sqs.messages["late"] = StoredMessage("late", visible_at=asyncio.get_running_loop().time() + 3)
+            await scene.run._settings.client.aclose()
+            with pytest.raises(ClientStateError, match="the client was closed while the worker ran"):
+                async with asyncio.timeout(25):
+                    await scene.work
+            assert scene.groups() == ["held"]
+            assert scene.sqs.messages["late"].receives <= 1
 
     run_in_virtual_time(main())

@@ -22,6 +22,7 @@ from aioecs._model.shapes.container_instance import (
     ListContainerInstancesRequest,
 )
 from aioecs._model.shapes.enums import ContainerInstanceStatus
+from aioecs._runtime.background_tasks import TaskGroup
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES
@@ -117,7 +118,7 @@ async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> Non
             except ECSError as error:
                 errors.append(error)
 
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         for _ in range(min(WIDTH, len(todo))):
             group.create_task(one_after_another())
     if errors:

@@ -20,7 +20,15 @@ from aioecs._logic.placement.host_capacity import ClusterCapacity
 from aioecs._model.arn import short
 from aioecs._model.checks.request_json import checked_json
 from aioecs._model.options import plain_function
-from aioecs._model.placement import CapacityDemand, Constraint, MemberOf, Placement
+from aioecs._model.placement import (
+    CapacityDemand,
+    Constraint,
+    MemberOf,
+    Placement,
+    checked_constraints,
+    checked_instances,
+    checked_placement,
+)
 from aioecs._model.shapes.definition.task_definition import DescribeTaskDefinitionRequest, TaskDefinition
 from aioecs._model.shapes.overrides import TaskOverride
 from aioecs._model.shapes.start_task import StartTaskRequest
@@ -78,10 +86,19 @@ def options_of(
     confirm_refusals: bool = False,
     on_capacity_shortage: OnCapacityShortage | None = None,
 ) -> PlacementOptions:
-    """Put together how tasks are to be placed."""
-    hook: OnCapacityShortage | None = plain_function(on_capacity_shortage, "on_capacity_shortage")
-    only = tuple(instances) if instances is not None else None
-    return PlacementOptions(placement, tuple(constraints), only, wait_for_capacity, confirm_refusals, hook)
+    """Put together how tasks are to be placed.
+
+    Raises:
+        InvalidRequest: an argument is not what it must be.
+    """
+    return PlacementOptions(
+        checked_placement(placement),
+        checked_constraints(constraints),
+        checked_instances(instances),
+        wait_for_capacity,
+        confirm_refusals,
+        plain_function(on_capacity_shortage, "on_capacity_shortage"),
+    )
 
 
 @attrs.define(eq=False)

@@ -104,6 +104,8 @@ class CallRecord:
     """ARNs of the tasks for which a stop was accepted, whatever an older lookup still shows."""
     error: ECSError | None = None
     """The last error: the cause of the error that is raised in the end."""
+    lookup_error: ECSError | None = None
+    """Why the last lookup failed, if it did."""
     mismatch: tuple[Task, ...] = ()
     """Tasks of the key that this request can't have started."""
     candidates: tuple[Task, ...] = ()

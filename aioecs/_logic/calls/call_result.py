@@ -26,18 +26,19 @@ from aioecs.errors import (
 )
 
 E = TypeVar("E", bound=ECSError)
-UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # in Python 3.11 reading a member of an Enum is a function call
+# In Python 3.11 reading a member of an Enum is a function call.
+UNKNOWN, NOT_SENT, REFUSED = Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REFUSED
 
 
 def result_of(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
     """Return the response, or the error to raise: the gravest that applies to the call."""
-    outcomes = call.outcomes()
     if call.mismatch:
         return _mismatch(call, call.starts())
     duplicates = _duplicates(call)
+    outcomes = call.outcomes()
     if UNKNOWN in outcomes or duplicates:
         return _unknown(call, call.starts(), duplicates)
-    if NOT_SENT in outcomes or _rejected(call):
+    if NOT_SENT in outcomes or (REFUSED in outcomes and _rejected(call)):
         return _not_all_started(call, call.starts())
     tasks: list[Task] = []
     refused: list[Failure] = []
@@ -103,18 +104,26 @@ def _incomplete(starts: tuple[StartResult, ...], token: str, cause: ECSError | N
 
 
 def _unknown(call: CallRecord, starts: tuple[StartResult, ...], duplicates: tuple[Task, ...]) -> ECSError:
-    return _caused(_still_ambiguous(starts, call.candidates or duplicates, len(duplicates)), call.error)
+    failed = f"the last lookup failed: {call.lookup_error}" if call.lookup_error is not None else ""
+    error = _still_ambiguous(starts, call.candidates or duplicates, len(duplicates), call.error, failed)
+    return _caused(error, call.error)
 
 
-def _still_ambiguous(starts: tuple[StartResult, ...], candidates: tuple[Task, ...], duplicates: int) -> StartUnknown:
+def _still_ambiguous(
+    starts: tuple[StartResult, ...],
+    candidates: tuple[Task, ...],
+    duplicates: int,
+    cause: BaseException | None,
+    lookup_failed: str = "",
+) -> StartUnknown:
     """Return the error that names the tokens to look up: those of unknown starts, else those of duplicates."""
     unknown = [start for start in starts if start.outcome is Outcome.UNKNOWN]
     tokens = list(dict.fromkeys(start.token for start in unknown or starts))
     more = f"; {duplicates} more than requested run and could not be stopped" if duplicates else ""
     advice = f"look up startedBy={', '.join(map(repr, tokens))} before starting it again"
-    return StartUnknown(
-        f"{describe_outcomes(starts)}{more}; {advice}", starts=starts, token=tokens[0], candidates=candidates
-    )
+    known = "; ".join(text for text in (str(cause or ""), lookup_failed) if text)
+    text = f"{describe_outcomes(starts)}{more}; {advice}{f' ({known})' if known else ''}"
+    return StartUnknown(text, starts=starts, token=tokens[0], candidates=candidates)
 
 
 def _mismatch(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
@@ -168,7 +177,7 @@ def result_of_starts(
     candidates = _candidates_of(starts, error)
     duplicates = len(candidates) if error is not None and error.outcome is not Outcome.UNKNOWN else 0
     if Outcome.UNKNOWN in outcomes or duplicates:
-        return _caused(_still_ambiguous(starts, candidates, duplicates), cause)
+        return _caused(_still_ambiguous(starts, candidates, duplicates, cause), cause)
     if Outcome.STOPPED in outcomes:
         return _caused(cancelled_of(starts, "its batch was cancelled", None), cause)
     if Outcome.NOT_SENT not in outcomes and all(start.error is None for start in starts):

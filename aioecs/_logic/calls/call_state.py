@@ -216,6 +216,7 @@ def _look_up(call: CallRecord, _: CallInput, when: When) -> Action:
 
 def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:
     """Adopt the found tasks; a lookup proves absence only if it was late and whole."""
+    call.lookup_error = what.error
     adopt_found(call, [task for task in what.tasks if not matching.withdrawn(task, call.token)])
     proves_absence = what.whole and what.began >= call.proves_absence_from
     if call.mismatch:

@@ -1,13 +1,10 @@
-"""The opening of `rate_learner`: a bucket that is assumed full, what it has served, and what its first throttle means.
+"""The opening of `rate_learner`: a bucket that is assumed full, and what it has served.
 
-The first throttle ends the opening, as it shows an empty bucket. Calls that were sent at the same time or later prove
-it: an empty bucket throttles nearly all of them. If more of them are served than throttled, the throttle was random,
-and the opening goes on.
+The first throttle ends the opening, as it shows an empty bucket. One that comes early, or where all calls were expected
+to fit, may be random: see `probe`.
 """
 
 from __future__ import annotations
-
-import math
 
 import attrs
 
@@ -16,7 +13,9 @@ OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: they
 LARGER_FACTOR = 2.0  # ... and this multiple of both once the bucket has exceeded the estimate
 LARGER_FROM = 1.1  # ... by this factor
 SLOW_START = 8  # calls in flight at first when all are expected to fit at once, and one more for each that was served
-CONTRADICTED_BY = 1  # served calls more than throttled ones show that the first throttle was random
+LEAST_KEPT = 0.25  # the first throttle cuts the estimate to no less than this part: the bucket may have been empty
+SHORT_QUEUE = 80  # ... unless fewer calls are queued: they end before an estimate that is too high wastes many
+EARLY = 0.4  # a throttle is early if the bucket has served less than this part of what it could have given
 
 
 def evenly(rate: float, level: float, queued: int) -> float:
@@ -32,13 +31,6 @@ class Opening:
     rate: float
     began: float = 0.0
     served: int = 0
-    level_at_end: float = attrs.field(default=0.0, init=False)
-    """What was believed to be left when the first throttle ended the opening."""
-    _throttled_at: float = attrs.field(default=math.inf, init=False)
-    """When the call was sent that was throttled first."""
-    _ended: float = attrs.field(default=-math.inf, init=False)
-    _surplus: int = attrs.field(default=0, init=False)
-    """Served calls less throttled ones, of those sent from that time until the end."""
 
     def excess(self, now: float) -> float:
         """Return the calls served, relative to what a bucket of the assumed size could have given."""
@@ -57,13 +49,7 @@ class Opening:
         allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self.rate * round_trip)
         return max(2.0, allowed * (LARGER_FACTOR if self.excess(now) > LARGER_FROM else 1))
 
-    def end(self, now: float, at: float, level: float) -> None:
-        """Note that the call sent at `at` was throttled, the first one."""
-        self.level_at_end, self._throttled_at, self._ended, self._surplus = level, at, now, -1
-
-    def contradicts_end(self, at: float, ok: bool) -> bool:
-        """Count a later answer; return whether they show that the bucket was not empty."""
-        if not self._throttled_at <= at <= self._ended:
-            return False
-        self._surplus += 1 if ok else -1
-        return self._surplus > CONTRADICTED_BY
+    def rate_after(self, now: float, queued: int) -> float:
+        """Return the estimate of the rate after the throttle that ends the opening."""
+        kept = 1.0 if queued < SHORT_QUEUE else LEAST_KEPT
+        return self.rate * max(kept, self.excess(now))

@@ -21,7 +21,8 @@ Throttles cost little if few calls are in flight when they begin. Three phases f
 
 A bucket of one token overflows while tokens are saved: the smaller it is, the fewer are saved. Where it seems tiny (or
 was empty at first), a pair of calls sent together decides. Throttles that do not come from an own bucket:
-`throttle_history` is about other users and crowds of equal learners, `group_test` about random throttles.
+`throttle_history` is about other users and crowds of equal learners, `probe` about random throttles: they don't end the
+opening, or begin it anew.
 """
 
 from __future__ import annotations
@@ -30,23 +31,16 @@ import math
 
 import attrs
 
-from aioecs._logic.sending.group_test import GROUP, SPACING, GroupTest
-from aioecs._logic.sending.opening import OPENING_SPEED, Opening, evenly
+from aioecs._logic.sending.opening import EARLY, OPENING_SPEED, Opening, evenly
+from aioecs._logic.sending.probe import EARLY_PROBES, NOISY_PROBES, TRACKING_PROBES, Probe
 from aioecs._logic.sending.throttle_history import ThrottleHistory
+from aioecs._logic.sending.tracking import tracking_speed
 
-LEAST_KEPT = 0.25  # the first throttle cuts the estimate to no less than this part: the bucket may have been empty
-
-SAVED_TOKENS = 3.0  # tokens that accumulate in the pause after a throttle, so that noise doesn't empty the bucket
+SAVED_TOKENS = 3.6  # tokens that accumulate in the pause after a throttle, so that noise doesn't empty the bucket
 RETRY_AFTER = 0.15  # tokens more: the wait for the one that was missing
-RESUME_BELOW = 0.4  # how far below the measured rate sending resumes, as a part of it
-LARGE_BUCKET = 18.0  # a bucket of this size fits both; in a smaller one they shrink in proportion
-RISE = 1.3  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
-UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
-RISE_DECAY = 0.2  # by how much that falls with each further measurement
+LARGE_BUCKET = 18.0  # a bucket of this size fits them; in a smaller one fewer are saved, in proportion
+KNOWN = 2  # measurements of much the same rate make it known
 CHANGED_BY = 0.3  # a measurement that differs by this part of the rate counts as one of the first again
-HALVING_FLIGHT = 20.0  # calls in flight that halve the rise, since only their answers show that they were sent too fast
-SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate, and beyond noise, that double the rate
-
 LEAST_SERVED = 5  # calls served, and ...
 LEAST_SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
 LONGEST_PAUSE = 0.3  # the longest pause while the bucket is dry, in seconds; longer for lower rates
@@ -57,6 +51,7 @@ SAME_MOMENT = 0.25  # tokens' time: a bucket of one token doesn't serve two call
 ROUND_TRIP = 0.02  # in seconds, until one was measured
 TIMER_DELAY = 0.02  # in seconds: a timer fires at most this late, and missed calls are caught up
 FLOOR = 0.05  # the lowest estimate, in calls/s
+MOST_NOISE = 4  # probes that show an empty bucket, until random throttles are no longer expected
 RESTART = 0.6  # the part of the assumed rate with which a contradicted learner restarts
 
 
@@ -67,8 +62,10 @@ class RateLearner:
     _burst: float = 100.0
     _rate: float = 40.0
     _level: float = attrs.field(init=False)
+    _published: Opening = attrs.field(init=False)
+    """The first opening."""
     _start: Opening = attrs.field(init=False)
-    """The latest opening."""
+    """The latest one."""
     _opening: bool = attrs.field(default=True, init=False)
     _first_drain: tuple[int, float] | None = attrs.field(default=None, init=False)  # calls served in so many seconds
     _in_flight: int = attrs.field(default=0, init=False)
@@ -79,13 +76,19 @@ class RateLearner:
     _measured: int = attrs.field(default=0, init=False)
     """Consecutive measurements of much the same rate."""
     _history: ThrottleHistory = attrs.field(factory=ThrottleHistory, init=False)
-    _test: GroupTest = attrs.field(factory=GroupTest, init=False)
     _dry: int = attrs.field(default=0, init=False)
     """Consecutive throttles with nothing served in between."""
     _pair: int = attrs.field(default=0, init=False)
     """Calls of a pair that are still to be sent."""
     _paired: bool = attrs.field(default=False, init=False)
     _pair_sent: bool = attrs.field(default=False, init=False)
+
+    _queued: int = attrs.field(default=1, init=False)
+    """Calls that were queued when last asked."""
+    _probe: Probe | None = attrs.field(default=None, init=False)
+    """The throttle whose cause is being found out."""
+    _noise: int = attrs.field(default=0, init=False)
+    """How many more probes showed random throttles than an empty bucket; random throttles are expected if any did."""
 
     _now: float | None = attrs.field(default=None, init=False)
     _slot: float = attrs.field(default=-math.inf, init=False)
@@ -103,7 +106,7 @@ class RateLearner:
 
     def __attrs_post_init__(self) -> None:
         self._level = self._burst
-        self._start = Opening(self._burst, self._rate)
+        self._published = self._start = Opening(self._burst, self._rate)
 
     @property
     def rate(self) -> float:
@@ -118,19 +121,19 @@ class RateLearner:
     def next_at(self, now: float, left: int | None = None) -> float | None:
         """Return when to send next, never before `now`; a second call changes nothing."""
         self._advance(now)
-        queued = left or 1
+        queued = self._queued = left or 1
         start, trip = self._start, self._round_trip_time(now)
+        if self._probe is not None:
+            return now if self._probe.may_send(self._in_flight) else max(now, self._last_sent + SILENCE + 2 * trip)
         if self._opening:
             self._speed = start.speed(self._rate, self._level, queued)
             if self._in_flight < start.window(now, self._level, queued, self._in_flight, trip):
                 return now
         else:
             self._speed = self._tracking_speed(now, left)
-            if self._test.position:
-                return max(now, self._last_sent + SPACING * trip)
         if self._pair:
             return max(now, self._resumed)
-        due = max(now, self._resumed, self._slot + self._step())
+        due = max(now, self._resumed, self._slot + 1 / self._speed)
         if self._dry and self._in_flight:
             # One at a time. An answer that never arrives must not block all others.
             return max(due, self._last_sent + SILENCE + 2 * trip)
@@ -139,20 +142,19 @@ class RateLearner:
     def sent(self, now: float) -> None:
         """Count a call as in flight."""
         self._advance(now)
+        if self._probe is not None:
+            self._probe.sent(self._in_flight)
         self._level -= 1
         self._in_flight += 1
         self._pair = max(0, self._pair - 1)
-        step = self._step()
-        if self._grouping():
-            self._test.sent(now, late=now - self._last_sent > 3 * SPACING * self._round_trip_time(now))
-            step = step if self._test.position == 1 else 0.0
         self._last_sent = now
-        self._slot = max(self._slot + step, now - TIMER_DELAY) if step else self._slot
+        self._slot = max(self._slot + 1 / self._speed, now - TIMER_DELAY)
 
     def unsent(self, now: float, at: float) -> None:
         """Return the permit."""
         self._advance(now)
-        self._test.unsent(at)
+        if self._probe is not None:
+            self._probe.unsent(at)
         self._level += 1
         self._in_flight = max(0, self._in_flight - 1)
         self._slot -= 1 / self._speed
@@ -164,36 +166,23 @@ class RateLearner:
         met = now - trip / 2
         self._in_flight = max(0, self._in_flight - 1)
         self._round_trip = trip if self._round_trip is None else self._round_trip + (trip - self._round_trip) / 10
-        if not self._grouping():
-            self._learn(now, met, ok, at)
-            return
-        before, judged = self._test.random, self._test.answered(at, met, ok)
-        if not self._test.running:
-            self._history.refute_random()
-        elif self._test.random and not before:
-            self._history = ThrottleHistory()
-        for each in judged:
-            self._learn(now, each.met, each.had_token, each.at)
-
-    def _learn(self, now: float, met: float, ok: bool, at: float) -> None:
-        if not self._opening and self._start.contradicts_end(at, ok):
-            self._reopen(now)
         if ok:
             self._learn_served(now, met)
-        elif self._opening:
-            self._start.end(now, at, self._level)
-            self._end_opening(now, met)
-        elif at >= self._reacted:
-            self._learn_throttled(now, met)
-        elif met > self._empty:
-            self._empty, self._since_empty = met, 0
+        elif self._probe is None:
+            self._learn_throttled(now, met, at)
+        if self._probe is not None:
+            self._probe.answered(at, met, ok)
+            self._judge(self._probe, now, met)
 
-    def _grouping(self) -> bool:
-        return self._test.running and not self._opening
-
-    def _step(self) -> float:
-        """Return the time from the last call, or the beginning of the last group, to the next one."""
-        return (GROUP if self._grouping() else 1) / self._speed
+    def _judge(self, probe: Probe, now: float, met: float) -> None:
+        """Go on once the cause of the throttle is known."""
+        if probe.shows_random(met):
+            self._probe, self._noise = None, min(self._noise + 1, MOST_NOISE)
+            if not self._opening:
+                self._reopen(now)
+        elif probe.shows_empty(self._in_flight):
+            self._probe, self._noise = None, max(self._noise - 1, 0)
+            self._learn_empty(now, probe.empty_at)
 
     def _advance(self, now: float) -> None:
         if self._now is None:
@@ -210,6 +199,8 @@ class RateLearner:
 
     def _set_back(self, by: float) -> None:
         self._start.began -= by
+        if self._probe is not None:
+            self._probe.set_back(by)
         for moment in ("slot", "resumed", "reacted", "empty", "base", "last_sent", "last_served"):
             setattr(self, f"_{moment}", getattr(self, f"_{moment}") - by)
 
@@ -220,19 +211,20 @@ class RateLearner:
         return max(ROUND_TRIP, now - self._start.began) if self._round_trip is None else self._round_trip
 
     def _open(self, now: float) -> None:
-        self._opening, self._dry = True, 0
-        self._history, self._test = ThrottleHistory(), GroupTest()
+        self._opening, self._dry, self._probe = True, 0, None
+        self._history = ThrottleHistory()
         self._start = Opening(self._burst, self._rate, now)
 
     def _reopen(self, now: float) -> None:
-        """Go on with the opening: the throttle that ended it was random."""
-        self._opening, self._first_drain = True, None
-        self._burst, self._rate, self._level = self._start.burst, self._start.rate, self._start.level_at_end
-        self._resumed, self._slot = now, now - 1 / self._rate
+        """Begin anew: what was learnt from random throttles is worth nothing."""
+        self._burst = self._level = max(self._burst, self._published.burst)
+        self._rate, self._first_drain = max(self._rate, self._published.rate), None
+        self._resumed = self._slot = now
+        self._open(now)
 
     def _end_opening(self, now: float, met: float) -> None:
         lasted = max(1e-3, met - self._start.began)
-        self._rate = max(FLOOR, self._start.rate * max(LEAST_KEPT, self._start.excess(met)))
+        self._rate = max(FLOOR, self._start.rate_after(met, self._queued))
         self._opening, self._first_drain = False, (self._start.served, lasted)
         self._burst = max(1.0, self._start.served - self._rate * lasted)
         self._empty = self._base = met
@@ -244,15 +236,9 @@ class RateLearner:
         return min(1.0, self._burst / LARGE_BUCKET)
 
     def _tracking_speed(self, now: float, left: int | None) -> float:
-        rate, saving = self._rate, self._saving()
-        in_flight = rate * self._round_trip_time(now)
-        rise = max(RISE * math.sqrt(rate) * saving * saving, UNMEASURED_RISE * rate * RISE_DECAY**self._measured)
-        rise *= self._history.gain / (1 + in_flight / HALVING_FLIGHT)
-        resume = rate * (1 - RESUME_BELOW * saving * self._history.resume_weight)
-        speed = resume + rise * max(0.0, now - self._resumed)
-        surplus = self._since_empty - rate * (now - self._empty) - self._history.surplus
-        if surplus > 0:
-            speed *= 1 + surplus / (SURPLUS_DOUBLES + in_flight)
+        rate, in_flight = self._rate, self._rate * self._round_trip_time(now)
+        elapsed, surplus = max(0.0, now - self._resumed), self._since_empty - rate * (now - self._empty)
+        speed = tracking_speed(rate, self._saving(), self._measured, in_flight, self._history, elapsed, surplus)
         if left is None or self._level <= 0:
             return speed
         return max(speed, evenly(rate, self._level, left) if left > self._level + 1 else OPENING_SPEED * rate)
@@ -261,8 +247,7 @@ class RateLearner:
         if not self._opening and met - self._last_served < SAME_MOMENT / self._rate:
             self._burst = max(self._burst, LARGE_BUCKET)
         self._start.served += 1
-        self._dry = 0
-        self._last_served = met
+        self._dry, self._last_served = 0, met
         if self._opening:
             self._grow(now)
             return
@@ -283,17 +268,30 @@ class RateLearner:
             self._burst, self._rate = excess * self._start.burst, excess * self._start.rate
             self._level = min(self._level, -float(self._in_flight))
 
-    def _learn_throttled(self, now: float, met: float) -> None:
-        """React to a throttle as the history of throttles says."""
-        if self._test.random:
-            self._learn_empty(now, met)
-        elif self._history.count_throttled(self._level + 1, self._dry):
+    def _learn_throttled(self, now: float, met: float, at: float) -> None:
+        """React to a throttle: probe its cause, if that is not clear."""
+        if not self._opening and at < self._reacted:
+            if met > self._empty:
+                self._empty, self._since_empty = met, 0
+        elif not self._opening and self._history.count_throttled(self._has_tokens(), self._dry):
             self._restart(now, met)
+        elif (probes := self._probes(now)) is not None:
+            self._probe = Probe(at, met, now, max(self._rate, self._published.rate), probes, noisy=self._noise > 0)
         else:
-            self._rate = max(FLOOR, self._rate * self._history.kept)
             self._learn_empty(now, met)
-            if self._history.suspects_random and self._burst >= LARGE_BUCKET / 2:
-                self._test.start()
+
+    def _has_tokens(self) -> bool:
+        """Return whether the latest throttle is a surprise: tokens are believed to be left, or little is known yet."""
+        return self._level >= 0 or (self._measured < KNOWN and not self._dry and self._burst > 1)
+
+    def _probes(self, now: float) -> int | None:
+        """Return how many calls are to show the cause of a throttle at first; None if an empty bucket explains it."""
+        if self._noise:
+            return NOISY_PROBES
+        if self._opening:
+            early = self._start.excess(now) < EARLY
+            return EARLY_PROBES if early else 0 if self._queued <= self._level else None
+        return TRACKING_PROBES if not self._paired and self._history.wants_probe() else None
 
     def _restart(self, now: float, met: float) -> None:
         """Forget what was learnt about the bucket."""
@@ -302,11 +300,14 @@ class RateLearner:
         self._empty = self._base = met
         self._level, self._since_empty, self._since_base, self._dry = 0.0, 0, 0, 0
         self._measured, self._first_drain = 3, None
-        if self._history.may_be_random:
-            self._test.start()
         self._pause(now)
 
     def _learn_empty(self, now: float, met: float) -> None:
+        """React to an empty bucket."""
+        if self._opening:
+            self._end_opening(now, met)
+            return
+        self._rate = max(FLOOR, self._rate * self._history.kept)
         if self._since_empty:
             self._dry, self._level = 0, 0.0
         else:
@@ -337,7 +338,6 @@ class RateLearner:
         self._rate = max(FLOOR, self._rate + self._history.measured_weight * (rate - self._rate))
 
     def _pause(self, now: float) -> None:
-        self._test.end_group()
         if self._burst < LARGE_BUCKET / 2 and self._measured and not self._pair_sent:
             self._pair, self._paired, self._pair_sent = 2, True, True
             pause = PAIR_AFTER / self._rate

@@ -16,14 +16,16 @@
 - Random throttles, which do not depend on the rate. Then every cut is a loss. A learner can't distinguish them from a
   crowd by its own rate: one of many does not move the share of throttled calls. Lowering the rate to see whether that
   share falls was tried: it makes a crowd collapse, as each member takes the others for noise. What distinguishes them
-  is whether throttles come in clusters; `group_test` finds out. It is started where throttles contradict the model:
-  - Some in a row that the model had tokens for. Then the learner *restarts* once, at more than half the believed rate
-    and with a small gain. If the throttles aren't random, each takes a little off the rate, alike for all learners of
-    a crowd, which so begin and end their descent at the same rate.
-  - After many calls, a few more than a bucket of one's own throttles. Nothing else changes then.
+  are the calls sent right after a throttle, see `probe`. They cost a few throttles if the bucket is empty, so only
+  throttles that contradict the model are probed, at first after a few and later after more.
+
+Where the contradiction goes on, the learner *restarts* once, at more than half the believed rate and with a small gain.
+If the throttles aren't random, each takes a little off the rate, alike for all learners of a crowd, which so begin and
+end their descent at the same rate.
 
 Also tried: about one throttle in 20 seconds for each learner, whatever its rate, which wastes less but leaves shares
-unequal for minutes; a restart when the test is refuted, and more frequent tests, which make 64 learners less equal.
+unequal for minutes; and calls in groups of five, whose order shows whether throttles come in clusters. That took some
+hundred calls to be sure, and kept the rate low meanwhile.
 """
 
 from __future__ import annotations
@@ -45,14 +47,9 @@ UNEXPECTED = 1.0  # what a throttle adds to the contradiction if the model had a
 EXPECTED = 0.3  # ... if it had none
 SERVED = 0.25  # what a served call takes away: more than a fifth of the calls throttled is a contradiction
 CONTRADICTED = 5.0  # the contradiction beyond which the learner restarts
-CUT = 0.97  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
-
-USUAL = 0.03  # throttles per served call that a bucket of one's own causes
-SUSPICIOUS = 6.0  # throttles beyond those that are suspected to be random ...
-SUSPECTED_AFTER = 200  # ... when at least so many calls were served ...
-SUSPECTED_BELOW = 0.25  # ... and at most this part of them was throttled; more is a contradiction
-ONCE_MORE = 4.0  # how much stronger the suspicion must be after a test that refuted it
-MOST_RANDOM = 2.0  # throttles per served call; more of them are not tested when a learner restarts
+SUSPICIOUS = 1.5  # the contradiction beyond which the cause of a throttle is probed; twice as much the next time, ...
+MOST_SUSPICIOUS = 4.0  # ... up to this
+CUT = 0.965  # the part of its rate that a restarted learner keeps at a throttle: so a crowd comes down quickly
 
 
 @attrs.define
@@ -63,10 +60,9 @@ class ThrottleHistory:
     _throttles: float = attrs.field(default=0.0, init=False)
     """Throttles beyond those that are tolerated."""
     _contradiction: float = attrs.field(default=0.0, init=False)
-    _served: int = attrs.field(default=0, init=False)
-    _throttled: int = attrs.field(default=0, init=False)
     _suspicion: float = attrs.field(default=0.0, init=False)
-    _suspicious: float = attrs.field(default=SUSPICIOUS, init=False)
+    """The contradiction since the last probe."""
+    _probed_from: float = attrs.field(default=SUSPICIOUS, init=False)
 
     @property
     def gain(self) -> float:
@@ -100,40 +96,38 @@ class ThrottleHistory:
         """The part of its rate that a learner keeps at a throttle."""
         return CUT if self.restarted else 1.0
 
-    @property
-    def may_be_random(self) -> bool:
-        """Whether a learner that restarts is to test if its throttles are random."""
-        return self._throttled <= MOST_RANDOM * self._served
+    def wants_probe(self) -> bool:
+        """Return whether to probe the cause of the latest throttle: those since the last probe contradict the model.
 
-    @property
-    def suspects_random(self) -> bool:
-        """Whether a learner that did not restart is to test that: a few throttles too many for its own bucket."""
-        few = self._served >= SUSPECTED_AFTER and self._throttled <= SUSPECTED_BELOW * self._served
-        return few and not self.restarted and self._suspicion >= self._suspicious
-
-    def refute_random(self) -> None:
-        """Note that a test has shown throttles not to be random."""
-        self._suspicion, self._suspicious = 0.0, self._suspicious * ONCE_MORE
+        If so, the count begins anew.
+        """
+        if self._suspicion < self._probed_from:
+            return False
+        self._suspicion, self._probed_from = 0.0, min(2 * self._probed_from, MOST_SUSPICIOUS)
+        return True
 
     def count_served(self) -> None:
         """Count a call that was served."""
-        self._served += 1
-        self._suspicion = max(0.0, self._suspicion - USUAL)
         self._throttles = max(0.0, self._throttles - TOLERATED)
         self._contradiction = max(0.0, self._contradiction - SERVED)
+        self._suspicion = max(0.0, self._suspicion - SERVED)
 
-    def count_throttled(self, level: float, in_a_row: int) -> bool:
-        """Count a throttle at this believed level, after so many others without a served call in between.
+    def count_throttled(self, surprising: bool, in_a_row: int) -> bool:
+        """Count a throttle, after so many others with nothing served in between.
+
+        It is surprising if the model had a token for it, or if little is known yet.
 
         Returns whether the model is contradicted so far that the learner is to restart; True at most once.
         """
-        self._throttled += 1
-        self._suspicion += not in_a_row
         if in_a_row < COUNTED_IN_A_ROW:
             self._throttles = min(self._throttles + 1, MOST_THROTTLES)
-        if self.restarted or in_a_row > 1:
+        if in_a_row > 1:
             return False
-        self._contradiction += UNEXPECTED if level >= 1 else EXPECTED
+        contradiction = UNEXPECTED if surprising else EXPECTED
+        self._suspicion += contradiction
+        if self.restarted:
+            return False
+        self._contradiction += contradiction
         self.restarted = self._contradiction > CONTRADICTED
         if self.restarted:
             self._throttles = RESTARTED_AT

@@ -28,6 +28,7 @@ INSTANCES_PER_CALL = 10  # [model] StartTaskRequest.containerInstances: "up to 1
 TASKS_PER_RUN_TASK = 10  # [model] RunTaskRequest.count: "up to 10 tasks for each call"
 DESCRIBED_PER_CALL = 100  # [model] DescribeTasks, DescribeContainerInstances: "a list of up to 100"
 LISTED_PER_PAGE = 100  # [model] ListTasks, ListContainerInstances: maxResults "between 1 and 100"
+LOG_LINES = 10_000  # [model] GetLogEvents.limit: "up to 10,000 log events"
 STARTED_BY = 36  # [model] StartTaskRequest.startedBy: "up to 36 letters, numbers, hyphens, slashes, underscores"
 STARTED_BY_RUN_TASK = 128  # [model] RunTaskRequest.startedBy: "up to 128"
 OVERRIDES = (

@@ -16,6 +16,7 @@ import json
 from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 from botocore.exceptions import InvalidConfigError
@@ -23,16 +24,20 @@ from botocore.exceptions import InvalidConfigError
 from aioecs._model.attempt import Attempt, NotSent, Rejected
 from aioecs._model.codec.plain import to_plain
 from aioecs._model.codec.shape import Shape
+from aioecs._model.options import Timeouts
 from aioecs._transport.answers import ResponseReader, is_trusted, read_response
 from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
-from aioecs._transport.classify import classify_failure
+from aioecs._transport.classify import classify_failure, is_client_certificate_alert
 from aioecs._transport.credentials import EXPIRED_CODES, CredentialSource
 from aioecs._transport.log_redaction import redacted_logs
 from aioecs._transport.native.connection import Response
 from aioecs._transport.settings import find_control_character
+from aioecs._transport.tls_rejection import HINT, may_want_certificate
 from aioecs._transport.transport import Operation, SendNotAllowed, SentMarker
 
 R = TypeVar("R", bound=Shape)
+MARGIN = 0.1
+"""In seconds, added to the clocks of an attempt: aiohttp's own come first. They don't bound a lookup of the name."""
 
 
 @attrs.define
@@ -41,6 +46,9 @@ class _CurrentAttempt:
 
     sent_marker: SentMarker
     full_request: dict[str, Any] | None
+    clock: asyncio.Timeout
+    """Ends the attempt: first if there is no connection in time, then if there is no answer."""
+    answer_timeout: float
     request: Any = None
     body: MarkedBody | None = None
     answer: Response | None = None
@@ -49,6 +57,26 @@ class _CurrentAttempt:
     def refused(self) -> SentTwice | SendNotAllowed | None:
         """Why the body refused to be written, if it did."""
         return self.body.refused if self.body is not None else None
+
+    def begin_body(self) -> None:
+        """Give the answer its time.
+
+        Raises:
+            SendNotAllowed: the time for the connection is over.
+        """
+        try:
+            self.clock.reschedule(asyncio.get_running_loop().time() + self.answer_timeout)
+        except RuntimeError:
+            raise SendNotAllowed("the connection was there too late") from None
+
+    def explained(self, error: Exception) -> Exception:
+        """Return the error, with a hint where the server may have wanted a client certificate."""
+        tls = self.body.tls if self.body is not None else None
+        if is_client_certificate_alert(error) or not may_want_certificate(tls, error):
+            return error
+        explained = ConnectionResetError(HINT)
+        explained.__cause__ = error
+        return explained
 
     def end(self) -> None:
         """Count the request as sent if a handler replaced its body, since the marker then sees nothing."""
@@ -79,7 +107,7 @@ def _mark_body(request: Any, **_: Any) -> None:
     current = _CURRENT.get()
     if current is not None:
         if current.body is None:
-            current.body = MarkedBody(bytes(request.body), current.sent_marker)
+            current.body = MarkedBody(bytes(request.body), current.sent_marker, current.begin_body)
         current.body.reject_second_write()
         _reject_control_characters(request)
         current.request, request.body = request, current.body
@@ -118,9 +146,13 @@ class BotocoreTransport:
     kind = "botocore"
 
     def __init__(
-        self, client: Any, timeout: float, rate_limit_key: Hashable = None, credentials: CredentialSource | None = None
+        self,
+        client: Any,
+        timeouts: Timeouts,
+        rate_limit_key: Hashable = None,
+        credentials: CredentialSource | None = None,
     ) -> None:
-        """Take an aiobotocore client with its retries off; `timeout` bounds one attempt, in seconds.
+        """Take an aiobotocore client with its retries off, and the clocks `connect` and `attempt` of one attempt.
 
         Transports with an equal `rate_limit_key` share ECS's token buckets; None means that this one shares with none.
         `credentials` is the source of what the client signs with; None if requests are not signed.
@@ -128,7 +160,7 @@ class BotocoreTransport:
         self.rate_limit_key = rate_limit_key if rate_limit_key is not None else self
         self.read: ResponseReader = read_response
         self._client = client
-        self._timeout = timeout
+        self._timeouts = timeouts
         self._credentials = credentials
         events = client.meta.events
         events.register("before-call.ecs", _add_unknown_members, unique_id="aioecs-extend")
@@ -176,11 +208,13 @@ class BotocoreTransport:
 
     async def _send(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
         known_members, all_members = to_plain(request, extra=False), to_plain(request)
-        current = _CurrentAttempt(sent_marker, all_members if all_members != known_members else None)
+        clock = asyncio.timeout(self._timeouts.connect + MARGIN)
+        unknown = all_members if all_members != known_members else None
+        current = _CurrentAttempt(sent_marker, unknown, clock, self._timeouts.attempt + MARGIN)
         token = _CURRENT.set(current)
         try:
             with redacted_logs():
-                async with asyncio.timeout(self._timeout):
+                async with clock:
                     await getattr(self._client, operation.method)(**known_members)
         except asyncio.CancelledError:
             outcome = self.read(operation, request, current.answer) if current.answer is not None else None
@@ -190,7 +224,8 @@ class BotocoreTransport:
         except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
             current.end()
             if current.answer is None:
-                return classify_failure(current.refused or error, operation.name, sent_marker.body_started)
+                why = current.refused or (self._too_late(sent_marker) if clock.expired() else current.explained(error))
+                return classify_failure(why, operation.name, sent_marker.body_started)
         finally:
             current.end()
             _CURRENT.reset(token)
@@ -200,3 +235,10 @@ class BotocoreTransport:
             )
             return classify_failure(why, operation.name, sent_marker.body_started)
         return self.read(operation, request, current.answer)
+
+    def _too_late(self, sent_marker: SentMarker) -> TimeoutError:
+        """Return the error of an attempt whose clock has ended it."""
+        if sent_marker.body_started:
+            return TimeoutError(f"there was no answer within {self._timeouts.attempt:g} s")
+        host = urlsplit(self.endpoint_url).netloc.rpartition("@")[2]
+        return TimeoutError(f"{host} could not be reached within {self._timeouts.connect:g} s")

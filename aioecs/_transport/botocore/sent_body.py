@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import selectors
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
 from aioecs._transport.transport import SendNotAllowed, SentMarker
 
+_USED: WeakSet[Any] = WeakSet()
+"""The ssl.SSLObject of each connection to which a request was written."""
+
 
 class MarkedBody(BytesPayload):
     """A request's body that sets its `SentMarker` before its first byte is written, and is written at most once."""
 
-    def __init__(self, body: bytes, sent_marker: SentMarker) -> None:
+    def __init__(self, body: bytes, sent_marker: SentMarker, on_begin: Callable[[], object] = lambda: None) -> None:
+        """Take the body, and what is called right before it counts as begun; if that raises, nothing is sent."""
         super().__init__(body)
         self._sent_marker = sent_marker
+        self._on_begin = on_begin
+        self.tls: Any = None
+        """The ssl.SSLObject of the connection that the body was written to as its first; None for others."""
         self.refused: SentTwice | SendNotAllowed | None = None
         """The last refusal to write the body. An outcome that aiobotocore reports after it doesn't count."""
 
@@ -23,12 +33,14 @@ class MarkedBody(BytesPayload):
         """Write the body; raise SentTwice if it was written before."""
         _reject_unsolicited_data(writer)
         self._begin_once()
+        self.tls = _unused_tls(writer)
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write the body; raise SentTwice if it was written before."""
         _reject_unsolicited_data(writer)
         self._begin_once()
+        self.tls = _unused_tls(writer)
         await super().write_with_length(writer, content_length)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
@@ -47,6 +59,7 @@ class MarkedBody(BytesPayload):
 
     def _begin(self) -> None:
         try:
+            self._on_begin()
             self._sent_marker.begin_body()
         except SendNotAllowed as refused:
             self.refused = refused
@@ -59,6 +72,16 @@ class MarkedBody(BytesPayload):
                 "aioecs sends a request once; a library or handler beneath it tried to send it again"
             )
             raise self.refused
+
+
+def _unused_tls(writer: AbstractStreamWriter) -> Any:
+    """Return the ssl.SSLObject of a connection to which no request was written before, and note that one is now."""
+    transport = getattr(writer, "transport", None)
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    if tls is None or tls in _USED:
+        return None
+    _USED.add(tls)
+    return tls
 
 
 def _reject_unsolicited_data(writer: AbstractStreamWriter) -> None:

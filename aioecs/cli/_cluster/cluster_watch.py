@@ -11,9 +11,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aioecs import (
+    AnswerLost,
     Client,
+    ConnectionFailed,
     DescribeContainerInstancesRequest,
     DescribeTasksRequest,
+    ECSError,
+    ECSServiceError,
     InvalidRequest,
     ListContainerInstancesRequest,
     ListTasksRequest,
@@ -22,6 +26,7 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs.cli._cluster.instance_list import table
 from aioecs.cli._cluster.task_list import as_line
+from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._display.text_lines import one_line, printable
@@ -43,9 +48,12 @@ class ClusterWatch:
     stopped: int = 0
     """How many have stopped since it began."""
     _known: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
+    _failing: bool = False
 
     async def go(self, client: Client) -> int:
         """Poll until it is cancelled or stdout can't be written any more.
+
+        An error that may pass is shown once, and the next poll tries again; unless it comes with the first poll.
 
         Raises:
             UsageError: ECS documents that it does not take this.
@@ -57,14 +65,28 @@ class ClusterWatch:
             try:
                 with self.streams.live_display(self.view, whole_screen=True):
                     while True:
-                        await self._poll(client, lambda _: None, with_instances=True)
+                        await self._try_poll(client, lambda _: None, with_instances=True)
                         await anyio.sleep(self.interval)
             finally:
                 self.streams.show(self.lines(self.streams.columns))  # the last view stays on the screen
         while not closed:
-            await self._poll(client, self._print_change)
+            await self._try_poll(client, self._print_change)
             await anyio.sleep(self.interval)
         return DONE
+
+    async def _try_poll(
+        self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False
+    ) -> None:
+        try:
+            await self._poll(client, on_change, with_instances=with_instances)
+        except ECSError as error:
+            if self.tasks is None or not _may_pass(error):
+                raise
+            if not self._failing:
+                self.streams.print_error(f"{text_of(error)}; it is tried again")
+            self._failing = True
+        else:
+            self._failing = False
 
     async def _poll(self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False) -> None:
         """Describe the tasks, those that are no longer listed, and the instances."""
@@ -72,7 +94,8 @@ class ClusterWatch:
             arns = (await client.list_tasks(self.request)).task_arns
         except InvalidRequest as error:
             raise refused(error) from error
-        left = [arn for arn in self._known if arn not in set(arns)]
+        listed = set(arns)
+        left = [arn for arn in self._known if arn not in listed]
         seen = await self._described(client, [*arns, *left])
         if with_instances:
             self.instances = await self._hosts(client)
@@ -81,10 +104,13 @@ class ClusterWatch:
             if self._known.get(arn) != task.last_status:
                 on_change(task)
                 self._known[arn] = task.last_status
-        for task in seen:
-            if task.last_status == "STOPPED":
-                self.stopped += self._known.pop(task.task_arn or "", None) is not None
         self.tasks = [task for task in seen if task.last_status != "STOPPED"]
+        # What was listed before and can't be described any more has stopped, an hour ago or more.
+        present = {task.task_arn for task in self.tasks}.union(listed - {task.task_arn for task in seen})
+        ended = self._known.keys() - present
+        self.stopped += len(ended)
+        for arn in ended:
+            del self._known[arn]
 
     async def _described(self, client: Client, arns: Sequence[str]) -> Sequence[Task]:
         if not arns:
@@ -124,3 +150,10 @@ class ClusterWatch:
             counts.append(f"{self.stopped:,} stopped meanwhile")
         stable = sorted(self.instances, key=lambda each: each.container_instance_arn or "")
         return [printable(Text(", ".join(counts) or "no tasks", "bold")), *table(stable, columns)]
+
+
+def _may_pass(error: ECSError) -> bool:
+    """Return whether a later poll may succeed: ECS was not reached, or it is a throttle or a fault of its own."""
+    if isinstance(error, ECSServiceError):
+        return error.throttled or not error.rejected
+    return isinstance(error, (ConnectionFailed, AnswerLost))

@@ -50,20 +50,20 @@ class StopRun:
     as_json: bool = attrs.field(default=False, kw_only=True)
     end: Callable[[int], object] = attrs.field(default=os._exit, kw_only=True)
     token: CancelToken = attrs.field(factory=CancelToken)
+    asked: int = 0
+    """How many stops have begun."""
     stopped: int = 0
     errors: list[ECSError] = attrs.field(factory=list[ECSError])
 
     async def go(self, access: Access) -> int:
         """Stop the tasks, fifty at a time, and return the exit status.
 
-        After a first SIGINT or SIGTERM no further stop begins, and those in flight are waited for; the second ends
-        the process.
+        After a first SIGINT or SIGTERM no further stop begins, lookups are abandoned, and stops in flight are waited
+        for; the second ends the process.
         """
         with self.streams.logging(), interrupts(self.token, self._end_at_once):
             try:
-                async with Client(**access.client_options()) as client:
-                    await self._find(client)
-                    await self._stop(client)
+                await self._find_and_stop(access)
             except (ECSError, UsageError) as error:  # the client could not be opened, or nothing listed
                 self.streams.print_error(text_of(error) if isinstance(error, ECSError) else str(error))
                 return CANNOT if is_final(error) else PARTLY
@@ -71,6 +71,18 @@ class StopRun:
             await self.streams.drained(unless=lambda: self.token.cancelled)
             self.streams.finish()
             return self.streams.status(self._status())
+
+    async def _find_and_stop(self, access: Access) -> None:
+        with anyio.CancelScope() as lookups:
+
+            def abandon(_: str | None) -> None:
+                lookups.cancel()
+
+            self.token.add_callback(abandon)
+            async with Client(**access.client_options()) as client:
+                await self._find(client)
+                self.token.remove_callback(abandon)
+                await self._stop(client)
 
     async def _find(self, client: Client) -> None:
         """Complete prefixes of ids, or list the tasks that match."""
@@ -99,6 +111,7 @@ class StopRun:
             for request in waiting:
                 if self.token.cancelled:
                     return
+                self.asked += 1
                 try:
                     self._print_result(request, (await client.stop_task(request)).task)
                 except ECSError as error:
@@ -128,10 +141,14 @@ class StopRun:
         return CANNOT if not self.stopped and all(map(is_final, self.errors)) else PARTLY
 
     def _sum_up(self) -> None:
-        left = len(self.requests) - self.stopped - len(self.errors)
-        if left and not self.as_json:
-            summary = f"Interrupted: {self.stopped} stopping, {len(self.errors)} failed, {left} not asked to stop"
-            self.streams.print_note(Text(summary, "bold yellow"))
+        left = len(self.requests) - self.asked
+        open_stops = self.asked - self.stopped - len(self.errors)
+        if self.as_json or not self.token.cancelled or not (left or open_stops or not self.requests):
+            return
+        unanswered = f"{open_stops} without an answer, " if open_stops else ""
+        counts = f"{self.stopped} stopping, {len(self.errors)} failed, {unanswered}{left} not asked to stop"
+        summary = counts if self.asked else "nothing was stopped"
+        self.streams.print_note(Text(f"Interrupted: {summary}", "bold yellow"))
 
     def _end_at_once(self) -> None:
         self._sum_up()

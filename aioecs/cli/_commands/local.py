@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import attrs
 import typer
-from rich.text import Text
 
-from aioecs import CancelToken
-from aioecs.cli._display.streams import Streams
-from aioecs.cli._options import HOW, WHERE, AsJson, UsageError
-from aioecs.cli._signals import interrupts
-
-if TYPE_CHECKING:
-    from aioecs.testing import Fault
+from aioecs.cli._options import HOW, AllowHost, AsJson, Faults, Host, Port, UsageError
 
 T = TypeVar("T")
 
@@ -27,6 +16,10 @@ HELP = """
 Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.
 
 It enforces what Amazon ECS enforces, and starts nothing: its tasks are records only. A task definition demo:1 is there.
+
+Tasks whose containers have the log driver awslogs, as demo's has, write two lines as they begin to run, or the \
+arguments of --command. aioecs run and aioecs logs show them, and so does any client of CloudWatch Logs that calls \
+its address.
 
 [bold]Examples[/]
 
@@ -61,25 +54,9 @@ and throttle about one of ten other starts:
 """
 
 
-@attrs.frozen(kw_only=True)
-class Served:
-    """Where and what the local ECS is."""
-
-    endpoint_url: str
-    region: str
-    cluster: str
-    instances: tuple[str, ...]
-    fargate: bool = False
-
-
 def local(
-    port: Annotated[
-        int,
-        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
-    ] = 0,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
-    ] = "127.0.0.1",
+    port: Port = 0,
+    host: Host = "127.0.0.1",
     region: Annotated[
         str, typer.Option("--region", metavar="REGION", help="Region in its ARNs.", rich_help_panel=HOW)
     ] = "us-east-1",
@@ -148,22 +125,19 @@ def local(
     fargate: Annotated[
         bool, typer.Option("--fargate", help="Run tasks on Fargate by default.", rich_help_panel=HOW)
     ] = False,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="Name by which it may be called, beside addresses and localhost.",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
-    faults: Annotated[
-        Path | None,
-        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
-    ] = None,
+    allow_host: AllowHost = None,
+    faults: Faults = None,
     as_json: AsJson = False,
 ) -> int:
     """Serve until a signal, and return the exit status; `HELP` is what the user reads."""
+    # Imported here: help needs none of it.
+    import asyncio
+
+    from aioecs.cli._display.streams import Streams
+    from aioecs.cli._run import local_tasks
+    from aioecs.cli._serving.given_files import read_definitions, read_faults
+    from aioecs.cli._serving.local_server import serve
+
     settings: dict[str, Any] = {
         "port": port,
         "host": host,
@@ -173,6 +147,8 @@ def local(
         "cpu": cpu,
         "memory": memory,
         "pending_seconds": pending,
+        "output": local_tasks.served_output,
+        "task_definitions": [local_tasks.demo_definition(fargate=fargate)],
     }
     if provisioning:
         settings["provisioning_seconds"] = provisioning
@@ -181,7 +157,7 @@ def local(
     if exit_code:
         settings["exit_code"] = by_family("--exit-code", exit_code, exit_status, 0)
     if task_definition:
-        settings["task_definitions"] = [each for path in task_definition for each in read_definitions(path)]
+        settings["task_definitions"] += [each for path in task_definition for each in read_definitions(path)]
     if fargate:
         settings["fargate"] = True
     if allow_host:
@@ -230,119 +206,3 @@ def by_family(option: str, args: list[str], read: Callable[[str], T], otherwise:
             raise UsageError(f"{option} {arg}: {error}") from error
     default = values.pop("", otherwise)
     return lambda task: values.get(task.family, default)
-
-
-def read_definitions(path: Path) -> list[dict[str, Any]]:
-    """Read a file of one task definition or a list of them: RegisterTaskDefinition's input, or what describes one.
-
-    Raises:
-        UsageError: it can't be read, or ECS would refuse one; names the file.
-    """
-    from aioecs.testing import AwsError, Engine
-
-    engine = Engine()
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-        definitions = [_definition(each) for each in (found if isinstance(found, list) else [found])]
-        for definition in definitions:
-            engine.call("RegisterTaskDefinition", definition)
-    except OSError as error:
-        raise UsageError(f"--task-definition: {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError, AwsError) as error:
-        raise UsageError(f"--task-definition: {path}: {error}") from error
-    return definitions
-
-
-def _definition(given: Any) -> dict[str, Any]:
-    """Unwrap the answer of DescribeTaskDefinition, which `aws ecs describe-task-definition` prints."""
-    inner = given["taskDefinition"] if isinstance(given, dict) and "taskDefinition" in given else given
-    if not isinstance(inner, dict):
-        raise ValueError(f"expected an object, not {type(inner).__name__}")
-    return inner if inner is given else {**inner, "tags": given.get("tags")}
-
-
-def read_faults(path: Path) -> list[Fault]:
-    """Read a file of faults.
-
-    Raises:
-        UsageError: it can't be read, or is not one; names the line.
-    """
-    from aioecs.testing import faults_from_script
-
-    try:
-        return faults_from_script(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--faults: {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(f"--faults: {path}: {error}") from error
-
-
-async def serve(
-    settings: dict[str, Any], streams: Streams, *, as_json: bool = False, end: Callable[[int], object] = os._exit
-) -> int:
-    """Serve a local ECS with these settings until SIGINT or SIGTERM; the second of them ends the process.
-
-    Raises:
-        UsageError: it can't be had so: the port is in use, the cluster's name isn't one.
-    """
-    from aioecs.testing import AwsError, LocalECS
-
-    token = CancelToken()
-    with interrupts(token, lambda: end(0)):
-        try:
-            async with LocalECS(**settings) as local:
-                served = Served(
-                    endpoint_url=local.endpoint_url,
-                    region=settings["region"],
-                    cluster=settings["cluster"],
-                    instances=tuple(local.instance_arns),
-                    fargate=settings.get("fargate", False),
-                )
-                if as_json:
-                    streams.write(as_line(served))
-                else:
-                    streams.say(*announcement(served))
-                await token.wait()
-                if streams.shows_progress(as_json=as_json):
-                    streams.print_note(Text(""))  # a terminal has written ^C, and the prompt comes next
-        except OSError as error:
-            raise UsageError(error.strerror or str(error)) from error
-        except AwsError as error:
-            raise UsageError(str(error)) from error
-    return 0
-
-
-def as_line(served: Served) -> str:
-    """Return where it is as a line of JSON."""
-    return json.dumps(attrs.asdict(served, filter=attrs.filters.exclude("fargate")))
-
-
-def announcement(served: Served) -> list[Text]:
-    """Return lines about where it is, and how it is used."""
-    url = served.endpoint_url
-    where = f"--endpoint-url {url} --region {served.region}"
-    many = len(served.instances)
-    run = (
-        f"aws ecs run-task --cluster {served.cluster} --task-definition demo --network-configuration "
-        f"'awsvpcConfiguration={{subnets=[subnet-1]}}' {where}"
-        if served.fargate
-        else f"aioecs start --cluster {served.cluster} --task-definition demo --all-instances --count 10 {where}"
-    )
-    return [
-        Text.assemble("The local ECS is up: ", (url, "bold green")),
-        Text(
-            f"cluster {served.cluster}, {many} container instance{'' if many == 1 else 's'}, task definition demo:1, "
-            f"Region {served.region}",
-            "dim",
-        ),
-        Text(""),
-        Text("For any AWS SDK or the AWS CLI, which need some credentials, whatever they are:"),
-        Text(
-            f"export AWS_ENDPOINT_URL_ECS={url} AWS_REGION={served.region} AWS_DEFAULT_REGION={served.region} "
-            "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
-            no_wrap=True,
-        ),
-        Text(f"aws ecs list-container-instances --cluster {served.cluster} {where}", no_wrap=True),
-        Text(run, no_wrap=True),
-        Text("Ctrl-C ends it."),
-    ]

@@ -130,8 +130,10 @@ class JobsRun:
         job = self._names[id(run.request)]
         self._ended[run.succeeded] += 1
         arn = next((start.task.arn for start in run.starts if start.task is not None), None)
-        self._running.pop(arn or "", None)
-        self._unknown.subtract(start.token for start in run.starts if start.outcome is Outcome.UNKNOWN)
+        if (arn or "") in self._running:
+            del self._running[arn or ""]
+        else:
+            self._unknown.subtract(start.token for start in run.starts if start.outcome is Outcome.UNKNOWN)
         if run.result is not None:
             timed_out = self._timed_out(run)
             status = TIMED_OUT if timed_out else status_of(run.result)

@@ -1,4 +1,4 @@
-"""What tasks do on the ECS that is embedded in `aioecs run --local`: they write a few lines, and end.
+"""What tasks do on the ECS that is embedded in `aioecs run --local`, and on `aioecs local`: they write a few lines.
 
 `--env SECONDS=9` sets how long a task runs, `--env EXIT_CODE=3` its exit code; the arguments of `--command` are what it
 writes instead.
@@ -19,20 +19,27 @@ SECONDS = 3.0
 SUBNET = "subnet-local"
 """What its tasks on Fargate are in, where no other subnet is named."""
 LINES = ("This task runs on the embedded local ECS.", "It is a record only: these lines are all it does.", "Done.")
+SERVED_LINES = ("This task runs on the local ECS.", "It is a record only: these lines are all it does.")
+"""What a task writes on `aioecs local`, where it may run for ever."""
 _LOG: Mapping[str, Any] = {
     "logDriver": "awslogs",
     "options": {"awslogs-group": "/ecs/demo", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "local"},
 }
 
 
-def settings(*, fargate: bool) -> dict[str, Any]:
-    """Return the settings of a LocalECS whose task definition `demo` logs, and whose tasks end."""
+def demo_definition(*, fargate: bool) -> dict[str, Any]:
+    """Return the task definition `demo`, which logs."""
     container: dict[str, Any] = {"name": "main", "image": "busybox", "memory": 10, "logConfiguration": _LOG}
     definition: dict[str, Any] = {"family": "demo", "containerDefinitions": [container]}
     if fargate:
         definition |= {"cpu": "256", "memory": "512", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"]}
+    return definition
+
+
+def settings(*, fargate: bool) -> dict[str, Any]:
+    """Return the settings of a LocalECS whose task definition `demo` logs, and whose tasks end."""
     return {
-        "task_definitions": [definition],
+        "task_definitions": [demo_definition(fargate=fargate)],
         "running_seconds": running_seconds,
         "exit_code": exit_code,
         "output": output,
@@ -58,9 +65,17 @@ def exit_code(task: LocalTask) -> int:
 
 def output(task: LocalTask) -> list[tuple[float, str]]:
     """Return what a task writes, evenly over the time that it runs."""
-    commands = [" ".join(each["command"]) for each in _overrides(task) if each.get("command")]
-    lines = commands or LINES
+    lines = _commands(task) or LINES
     return [(running_seconds(task) * number / len(lines), line) for number, line in enumerate(lines)]
+
+
+def served_output(task: LocalTask) -> list[tuple[float, str]]:
+    """Return what a task writes on `aioecs local`, as it begins to run."""
+    return [(0.0, line) for line in _commands(task) or SERVED_LINES]
+
+
+def _commands(task: LocalTask) -> list[str]:
+    return [" ".join(each["command"]) for each in _overrides(task) if each.get("command")]
 
 
 def _overrides(task: LocalTask) -> list[dict[str, Any]]:

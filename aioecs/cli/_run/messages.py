@@ -58,10 +58,11 @@ def is_unknown(error: ECSError | UsageError) -> bool:
 def interrupted(outcome: Outcome, arn: str | None) -> str:
     """Return one line on what an interrupt left of a run."""
     name = f"task {beginning(arn)}" if arn else "the task"
+    was = f"{name} was stopped" if arn else "the task was started"
     return {
         Outcome.STOPPED: f"Interrupted: {name} was stopped; ECS sends its containers SIGTERM, and SIGKILL later",
         Outcome.STARTED: f"Interrupted: {name} runs on",
-        Outcome.UNKNOWN: "Interrupted: it is not known whether the task was started",
+        Outcome.UNKNOWN: f"Interrupted: it is not known whether {was}",
         Outcome.REFUSED: "Interrupted: ECS had refused the start",
         Outcome.NOT_SENT: "Interrupted: nothing was started",
     }[outcome]

@@ -21,6 +21,7 @@ from aioecs import (
     ECSError,
     Event,
     Outcome,
+    StartResult,
     StopTaskRequest,
     TaskResult,
     WaitTimeout,
@@ -77,6 +78,7 @@ class TaskRun:
         self._reported = False
         """Whether it has been shown how the task ended."""
         self._stop_accepted = False
+        self._late: StartResult | None = None
         """Whether ECS has taken the stop of a task whose time was over."""
         self._call_token = ""
         self._arn: str | None = None
@@ -108,7 +110,12 @@ class TaskRun:
             self._token.add_callback(stop)
             async with (
                 _lookup.endpoint(options, **settings) as where,
-                Client(**where, on_event=self._on_event, on_cancel=options.on_cancel.value) as client,
+                Client(
+                    **where,
+                    on_event=self._on_event,
+                    on_settled=self._on_settled,
+                    on_cancel=options.on_cancel.value,
+                ) as client,
             ):
                 [(_, request)] = await make_requests(client, self._options)
                 self._token.remove_callback(stop)  # from here on the client watches the token itself
@@ -159,6 +166,10 @@ class TaskRun:
         elif isinstance(event, StartSettled) and event.outcome is Outcome.STARTED and event.task_arn is not None:
             self._arn = event.task_arn
             self._started.set()
+
+    def _on_settled(self, starts: tuple[StartResult, ...], _: str | None) -> None:
+        """Keep what is known of the start after its run was cancelled."""
+        [self._late] = starts
 
     # ------------------------------------------------------------------------------------------- while the task runs
 
@@ -285,7 +296,9 @@ class TaskRun:
 
     def _interrupted(self, error: CallCancelled) -> int:
         known = Outcome.STOPPED if self._stop_accepted else Outcome.STARTED if self._arn else Outcome.NOT_SENT
-        outcome = error.starts[0].outcome if error.starts else known
+        start = self._late or (error.starts[0] if error.starts else None)
+        outcome = start.outcome if start is not None else known
+        self._arn = self._arn or (start.task.arn if start is not None and start.task is not None else None)
         if self._as_json:
             self._streams.write(messages.failure_json(error, INTERRUPTED, self._arn, self._call_token, outcome))
         self._note(Text(messages.interrupted(outcome, self._arn), "bold yellow"))

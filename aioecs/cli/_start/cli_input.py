@@ -12,6 +12,7 @@ from typing import Any, cast
 import attrs
 
 from aioecs import InvalidRequest, PlacementConstraint, PlacementStrategy, StartTaskRequest
+from aioecs._model import limits
 from aioecs.cli._options import Packed, UsageError
 from aioecs.cli._start.options import StartOptions
 from aioecs.cli._start.request_input import unknown_members
@@ -39,11 +40,17 @@ def with_input(options: StartOptions, plain: Any, option: str, *, count: int | N
         "cluster": options.cluster or request.cluster,
         "task_definition": options.task_definition or request.task_definition or None,
         "count": count or _count(run_task.get("count", 1), option),
-        "idempotency_key": options.idempotency_key or run_task.get("clientToken"),
+        "idempotency_key": options.idempotency_key or _key(run_task.get("clientToken"), option),
     }
     if not options.instances and not options.all_instances:
         given["instances"] = tuple(request.container_instances)
     return attrs.evolve(_placed(options, run_task, option), **given)
+
+
+def _key(token: Any, option: str) -> str | None:
+    if token is not None and (not isinstance(token, str) or not token.strip()):
+        raise UsageError(f"{option}: clientToken: a text that is not empty")
+    return token
 
 
 def _request(members: Mapping[str, Any], option: str) -> StartTaskRequest:
@@ -55,7 +62,19 @@ def _request(members: Mapping[str, Any], option: str) -> StartTaskRequest:
         raise UsageError(f"{option}: a member is of the wrong kind") from None
     for member in unknown_members(request):
         raise UsageError(f"{option}: StartTask has no member {member}")
+    _check(request, option)
     return request
+
+
+def _check(request: StartTaskRequest, option: str) -> None:
+    """Check a request that the options may yet complete."""
+    whole = request.replace(
+        task_definition=request.task_definition or "any", container_instances=request.container_instances or ("any",)
+    )
+    try:
+        limits.check(whole, any_number=True)
+    except InvalidRequest as error:
+        raise UsageError(f"{option}: {error.path}: {error.rule}") from None
 
 
 def _count(count: Any, option: str) -> int:
@@ -73,8 +92,10 @@ def _placed(options: StartOptions, run_task: Mapping[str, Any], option: str) -> 
         read = PlacementConstraint.from_dict(constraint)
         if read.type == "distinctInstance":
             changes["distinct_instance"] = True
+        elif read.type == "memberOf" and isinstance(read.expression, str):
+            changes["member_of"] = (*changes.get("member_of", options.member_of), read.expression)
         else:
-            changes["member_of"] = (*changes.get("member_of", options.member_of), read.expression or "")
+            raise UsageError(f"{option}: placementConstraints: distinctInstance, or memberOf with an expression")
     strategies = [PlacementStrategy.from_dict(each) for each in _objects(run_task, "placementStrategy", option)]
     if len(strategies) > 1:
         raise UsageError(f"{option}: placementStrategy: one strategy, not {len(strategies)}")

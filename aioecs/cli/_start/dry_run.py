@@ -75,7 +75,9 @@ async def dry_run(options: StartOptions, streams: Streams, client: Client, *, as
     drawn = drawn_requests(attrs.evolve(options, idempotency_key=None), instances, containers, names)
     requests = [drawn] if isinstance(drawn, StartTaskRequest) else list(drawn)
     async with _copied(client, options, requests) as (copy, arns, definitions):
-        plan = await _start_on_the_copy(copy, options, _translated(requests, arns, definitions, names), names, arns)
+        translated = _translated(requests, arns, definitions, names)
+        starts = await _start_on_the_copy(copy, options, translated)
+    plan = _planned(starts, names, arns, definitions)
     if as_json:
         streams.show([each.as_line() for each in plan])
     else:
@@ -171,13 +173,8 @@ def _translated(
 
 
 async def _start_on_the_copy(
-    copy: LocalECS,
-    options: StartOptions,
-    requests: Sequence[StartTaskRequest],
-    names: RequestNames,
-    arns: Mapping[str, str],
-) -> list[PlannedStart]:
-    starts: list[StartResult] = []
+    copy: LocalECS, options: StartOptions, requests: Sequence[StartTaskRequest]
+) -> list[StartResult]:
     async with Client(**copy.client_kwargs(), max_in_flight=options.concurrency) as client, client.batch() as batch:
         if options.uses_placement:
             results = batch.place_tasks(
@@ -188,25 +185,32 @@ async def _start_on_the_copy(
             )
         else:
             results = batch.start_tasks(requests)
-        starts = [start async for start in results]
-    originals = {short(arn): host for host, arn in arns.items()}
-    calls = {token: number for number, token in enumerate(dict.fromkeys(each.token for each in starts), 1)}
-    return [_planned(start, names.take(start.request), originals, calls) for start in starts]
+        return [start async for start in results]
 
 
 def _planned(
-    start: StartResult, job: str | None, originals: Mapping[str, str], calls: Mapping[str, int]
-) -> PlannedStart:
-    started = start.outcome is Outcome.STARTED
-    instance = short(start.container_instance)
-    reason = start.failure.reason if start.failure is not None else None
-    return PlannedStart(
-        job=job,
-        task_definition=start.request.task_definition,
-        container_instance=originals.get(instance, instance) or None,
-        call=calls[start.token] if started else None,
-        reason=reason or (str(start.error) if start.error is not None and not started else None),
-    )
+    starts: Sequence[StartResult], names: RequestNames, arns: Mapping[str, str], definitions: Mapping[str, str]
+) -> list[PlannedStart]:
+    """Return the plan, with the cluster's own instances and definitions."""
+    hosts = {short(arn): host for host, arn in arns.items()}
+    originals = {arn: name for name, arn in definitions.items()}
+    started = [start for start in starts if start.outcome is Outcome.STARTED]
+    calls = {token: number for number, token in enumerate(dict.fromkeys(each.token for each in started), 1)}
+    plan: list[PlannedStart] = []
+    for start in starts:
+        instance = short(start.container_instance)
+        ran = start.outcome is Outcome.STARTED
+        reason = start.failure.reason if start.failure is not None else None
+        plan.append(
+            PlannedStart(
+                job=names.take(start.request),
+                task_definition=originals.get(start.request.task_definition, start.request.task_definition),
+                container_instance=hosts.get(instance, instance) or None,
+                call=calls[start.token] if ran else None,
+                reason=reason or (str(start.error) if start.error is not None and not ran else None),
+            )
+        )
+    return plan
 
 
 def summary(plan: Sequence[PlannedStart], width: int | None) -> list[Text]:
@@ -227,7 +231,9 @@ def summary(plan: Sequence[PlannedStart], width: int | None) -> list[Text]:
     }
     table = lines([Column(heading, cells, rank) for rank, (heading, cells) in enumerate(shown.items())], width)
     totals = Text(
-        f"{started:,} of {len(plan):,} tasks would start, with {len(calls):,} calls; nothing was started", "bold"
+        f"{started:,} of {len(plan):,} tasks would start, with {len(calls):,} call{'' if len(calls) == 1 else 's'}; "
+        "nothing was started",
+        "bold",
     )
     if (more := len(calls) - SHOWN) > 0:
         table.append(Text(f"and {more:,} more calls; --json has all", "dim"))

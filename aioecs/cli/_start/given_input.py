@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from aioecs.cli._options import UsageError
+from aioecs.cli._options import UsageError, stdin_text
 from aioecs.cli._start import request_input
 
 
@@ -38,6 +37,6 @@ def job_lines(name: str) -> list[str]:
     """Return the lines of the jobs, from a file or standard input.
 
     Raises:
-        UsageError: the file can't be read.
+        UsageError: it can't be read.
     """
-    return (sys.stdin.read() if name == "-" else request_input.read_file("--jobs", name)).splitlines()
+    return (stdin_text() if name == "-" else request_input.read_file("--jobs", name)).split("\n")

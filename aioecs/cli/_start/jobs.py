@@ -64,6 +64,8 @@ def read_jobs(lines: Iterable[str], template: StartTaskRequest, container: str |
             raise UsageError(f"line {number} of the jobs: {error.path}: {error.rule}") from None
         except ValueError as error:
             raise UsageError(f"line {number} of the jobs: {error}") from None
+        except (TypeError, AttributeError):
+            raise UsageError(f"line {number} of the jobs: a member is of the wrong kind") from None
         if job.name in names:
             raise UsageError(f"line {number} of the jobs has the name of line {names[job.name]}")
         names[job.name] = number
@@ -94,7 +96,7 @@ def _job(line: str, number: int, template: StartTaskRequest, container: str | No
 
 def _object(line: str) -> Mapping[str, Any]:
     try:
-        plain: object = json.loads(line)
+        plain: object = json.loads(line, parse_float=str, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error.msg} in column {error.colno}") from None
     except RecursionError:
@@ -102,6 +104,10 @@ def _object(line: str) -> Mapping[str, Any]:
     if not isinstance(plain, dict):
         raise ValueError("expected an object")
     return cast("Mapping[str, Any]", plain)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"no JSON: {name} is no number")
 
 
 def _given(made: StartTaskRequest, plain: Mapping[str, Any]) -> Iterator[str]:

@@ -56,14 +56,14 @@ def read_yaml(option: str, given: str) -> Any:
 
 
 def read_file(option: str, name: str) -> str:
-    """Return the text of a file.
+    """Return the text of a file, without the byte order mark that editors on Windows put before it.
 
     Raises:
         UsageError: it can't be read.
     """
     path = Path(name.removeprefix("file://")).expanduser()
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text in UTF-8"
         shown = f"{path}: " if len(name) < 256 and name.isprintable() else ""
@@ -168,7 +168,7 @@ def env_files(option: str, names: Iterable[str], environ: Mapping[str, str]) -> 
     """
     found: dict[str, str] = {}
     for name in names:
-        for number, line in enumerate(read_file(option, name).splitlines(), 1):
+        for number, line in enumerate(read_file(option, name).split("\n"), 1):
             stripped = line.lstrip()
             if not stripped or stripped.startswith("#"):
                 continue

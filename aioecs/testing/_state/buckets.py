@@ -136,8 +136,10 @@ class Buckets:
         """Replace all buckets by full ones; None disables throttling, "documented" has the published numbers.
 
         Raises:
-            ValueError: a category is not one of those above.
+            ValueError: a category is not one of those above, or it is another text than "documented".
         """
+        if isinstance(throttle, str) and throttle != "documented":
+            raise ValueError(f"throttle: buckets by category, 'documented' or None, not {throttle!r}")
         sizes = dict(DOCUMENTED if throttle == "documented" else throttle or {})
         unknown = sizes.keys() - set(CATEGORIES.values())
         if unknown:

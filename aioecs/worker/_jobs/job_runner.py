@@ -18,6 +18,7 @@ from aioecs.errors import ECSError, TaskMissing, WaitCancelled, WaitTimeout
 from aioecs.worker._jobs.decisions import JobOutcome
 from aioecs.worker._jobs.job import AttemptResult, Job, result_of
 from aioecs.worker._jobs.timing import LONGEST_HOLD
+from aioecs.worker._ledgers.ledger import LedgerError
 
 
 class AttemptStarter(Protocol):
@@ -25,6 +26,10 @@ class AttemptStarter(Protocol):
 
     async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> AttemptResult:
         """Start it, or find what was started."""
+        ...
+
+    async def was_begun(self, job: Job, number: int) -> bool:
+        """Return whether the ledger has an attempt of this number."""
         ...
 
 
@@ -54,13 +59,13 @@ class JobRunner:
             if result.outcome not in (JobOutcome.STARTED, JobOutcome.SETTLED):
                 return attrs.evolve(result, started=started, adopted=adopted)
             job.lease = 0.0  # it is settled: nobody has to wait for the end of a lease
-            outcome, why = await self._result(job, result.arns, stop, deadline)
+            outcome, why = await self._result(job, number, result.arns, stop, deadline)
             if outcome is not JobOutcome.FAILED or number == self._retry_failed:
                 return attrs.evolve(result_of(outcome, why), arns=result.arns, started=started, adopted=adopted)
             number += 1
 
     async def _result(
-        self, job: Job, arns: Sequence[str], stop: CancelToken, deadline: float
+        self, job: Job, number: int, arns: Sequence[str], stop: CancelToken, deadline: float
     ) -> tuple[JobOutcome, str]:
         """Wait until the tasks of an attempt have stopped, and return how it ended."""
         left = max(0.0, deadline - time.time())
@@ -71,10 +76,19 @@ class JobRunner:
         except (WaitCancelled, WaitTimeout):
             return JobOutcome.STILL_RUNNING, ""
         except TaskMissing:
-            return JobOutcome.RESULT_UNKNOWN, "ECS doesn't show its task any more"
+            return await self._forgotten_result(job, number)
         except ECSError as error:
             return JobOutcome.RESULT_UNAVAILABLE, type(error).__name__
         return _of_results(results)
+
+    async def _forgotten_result(self, job: Job, number: int) -> tuple[JobOutcome, str]:
+        """Return how an attempt ended whose tasks ECS doesn't show any more: it failed if there is one after it."""
+        try:
+            if number < self._retry_failed and await self._starter.was_begun(job, number + 1):
+                return JobOutcome.FAILED, "another attempt was begun after it"
+        except LedgerError as error:
+            return JobOutcome.RESULT_UNAVAILABLE, str(error)
+        return JobOutcome.RESULT_UNKNOWN, "ECS doesn't show its task any more"
 
 
 def _of_results(results: Sequence[TaskResult]) -> tuple[JobOutcome, str]:

@@ -43,14 +43,13 @@ from aioecs.worker._jobs.job import (
 )
 from aioecs.worker._jobs.leased_start import LEDGER_RETRY, UNWRITTEN, LeasedStart
 from aioecs.worker._jobs.start_outcome import StartOutcome
-from aioecs.worker._jobs.timing import LONGEST_HOLD, Lease, growing_delay
+from aioecs.worker._jobs.timing import LONGEST_HOLD, Lease, retry_delay
 from aioecs.worker._ledgers.claims import ClaimOutcome, Entry, fingerprint
 from aioecs.worker._ledgers.ledger import EntryError, Ledger, LedgerError
 
 LONGEST_WAIT = 600.0
 """How long one intent waits for capacity, in seconds. Then the job is claimed again: an intent must not become so old
 that ECS doesn't show any more what was started under it."""
-LONGEST_RETRY_DELAY = 10.0  # in seconds, between two requests that ECS refuses for want of capacity
 _SURPLUS = "aioecs: started under a lease that was lost"
 log = logging.getLogger("aioecs")
 
@@ -125,9 +124,25 @@ class JobStarter:
             tries += 1
             if tries == 1:
                 log.info("message %s waits for capacity, %.0f s at most: %s", job.message.id, left, result.why)
-            seconds = min(left, growing_delay(tries, random.random()), LONGEST_RETRY_DELAY)
+            seconds = min(left, retry_delay(tries, random.random()))
             if await self._stopped_within(seconds, stop):
                 return result_of(JobOutcome.WITHDRAWN)
+
+    async def was_begun(self, job: Job, number: int) -> bool:
+        """Return whether the ledger has an attempt of this number; the job is one that was read before.
+
+        A claim shows that. Its lease has ended when it is written, so whoever claims the attempt next gets it.
+
+        Raises:
+            LedgerError: the ledger can't be reached.
+        """
+        request, key = check_request(*await read_request(job.message, self._to_request, self._key))
+        intent = attrs.evolve(self._intent(attempt_key(key, number), request), lease=0.0)
+        claimed = await self._ledger.claim(intent, now=time.time(), skew=self._lease.skew)
+        is_new = claimed.outcome is ClaimOutcome.GRANTED and claimed.entry.begun == intent.begun
+        if is_new:
+            await self._ledger.release(intent.key, intent.holder)
+        return not is_new
 
     async def _stopped_within(self, seconds: float, stop: CancelToken) -> bool:
         """Wait so long before the next request; return whether the worker is to end."""

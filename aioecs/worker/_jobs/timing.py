@@ -9,6 +9,7 @@ from aioecs.worker._jobs.decisions import MessageAction
 
 LONGEST_DELAY = 900.0
 """The longest growing delay, in seconds."""
+_LONGEST_RETRY_DELAY = 10.0  # in seconds
 LONGEST_IDLE = 1.0
 """The longest time between two receives that bring nothing and don't wait, in seconds."""
 LONGEST_INVISIBLE = 12 * 3600.0
@@ -37,18 +38,17 @@ class Lease:
         return until - self.guard
 
 
-def make_lease(attempt: float, consistency: float, skew: float, length: float | None) -> Lease:
-    """Return the lease for a client's `timeouts.attempt` and `timeouts.consistency`.
+def make_lease(attempt: float, consistency: float, skew: float, given: object) -> Lease:
+    """Return the lease for a client's `timeouts.attempt` and `timeouts.consistency`, of the given length if any.
 
     Raises:
-        InvalidRequest: it is no longer than the guard.
+        InvalidRequest: it is no longer than the guard, or endless.
     """
     guard = attempt + consistency + skew
-    length = 2 * guard if length is None else length
-    if not length > guard:
-        raise InvalidRequest(
-            "lease", f"longer than timeouts.attempt + timeouts.consistency + skew = {guard:g} s", length
-        )
+    length = 2 * guard if given is None else given
+    if not isinstance(length, (int, float)) or not guard < length < float("inf"):
+        rule = f"longer than timeouts.attempt + timeouts.consistency + skew = {guard:g} s, and finite"
+        raise InvalidRequest("lease", rule, repr(given))
     return Lease(guard, length, skew)
 
 
@@ -58,6 +58,11 @@ def growing_delay(tries: int, jitter: float) -> float:
     It is between half of 1, 2, 4 … seconds and all of it, 900 at most.
     """
     return float(min(2.0 ** min(max(tries - 1, 0), 32), LONGEST_DELAY)) * (1 + jitter) / 2
+
+
+def retry_delay(tries: int, jitter: float) -> float:
+    """Return the delay before the next try of what is not returned to the queue meanwhile: it grows to 10 seconds."""
+    return min(growing_delay(tries, jitter), _LONGEST_RETRY_DELAY)
 
 
 def idle_delay(empties: int, took: float) -> float:

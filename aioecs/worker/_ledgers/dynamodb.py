@@ -12,6 +12,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
 from aioecs import Client
+from aioecs._transport.redaction import redacted_cause
 from aioecs.errors import ClientStateError
 from aioecs.worker._aws import call, code_of, enter_client, is_permanent, open_client
 from aioecs.worker._ledgers.claims import (
@@ -121,7 +122,7 @@ class DynamoDBLedger:
             why = str(error) if isinstance(error, ClientError) else type(error).__name__
             failed = LedgerError(f"the ledger's table {self._table}: {why}")
             failed.permanent = is_permanent(error)
-            raise failed from error
+            raise failed from redacted_cause(error)
         return answer
 
     async def _write(self, method: str, key: str, **members: Any) -> Any:

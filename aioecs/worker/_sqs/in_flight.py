@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -68,13 +69,14 @@ class InFlightMessages:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._visibility / 3
         while not (self._closing and not self._finished):
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
-                await asyncio.sleep(0.01)  # so that more finish, and share a request
-            except TimeoutError:
+            if loop.time() >= due:  # also where messages finish without a pause
                 due = loop.time() + self._visibility / 3
                 await self._extend()
+            else:
+                await asyncio.sleep(0.01)  # so that more finish, and share a request
             await self._flush()
 
     async def _flush(self) -> None:

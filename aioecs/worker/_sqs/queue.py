@@ -12,6 +12,7 @@ from typing import Any
 from aiobotocore.session import AioSession
 
 from aioecs import Client
+from aioecs._transport.redaction import redacted_cause
 from aioecs.errors import ConfigurationError, ECSError
 from aioecs.worker._aws import call, code_of, is_permanent, name_of, open_client
 from aioecs.worker._clock import Clock
@@ -157,10 +158,10 @@ class Queue:
     async def _ask(self, method: str, **members: Any) -> Any:
         try:
             answer, reading = await call(self._client, method, QueueUrl=self._url, **members)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 whatever botocore or its parser raises
             failed = QueueError(f"{method}: {name_of(error)}")
             failed.permanent = is_permanent(error)
-            raise failed from error
+            raise failed from redacted_cause(error)
         self._clock.add(reading)
         return answer
 

@@ -10,15 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aioecs.worker._aws import is_lasting
-from aioecs.worker._jobs.timing import growing_delay, idle_delay
+from aioecs.worker._jobs.timing import idle_delay, retry_delay
 from aioecs.worker._ledgers.ledger import LedgerError
 from aioecs.worker._shutdown import Shutdown
 from aioecs.worker._sqs.in_flight import InFlightMessages
 from aioecs.worker._sqs.message import Message
 from aioecs.worker._sqs.queue import BATCH_SIZE, Queue, QueueError
 
-LONGEST_RETRY_DELAY = 10.0
-"""The longest time between two attempts to reach a queue or a ledger, in seconds."""
 _GRACE = 1.0  # in seconds, for the answer of a long poll at the end: its messages would stay hidden otherwise
 _LAST_ROUND = 0.8  # in seconds, to return the messages that are left at the very end
 log = logging.getLogger("aioecs")
@@ -38,8 +36,8 @@ class Receiver:
     def __init__(self, name: str, shutdown: Shutdown, *, concurrency: int, visibility: int, long_poll: int) -> None:
         self.in_flight: set[asyncio.Task[None]] = set()
         """What handles the messages in flight."""
-        self.answered_at = asyncio.get_running_loop().time()
-        """When the queue answered last, by the loop's clock; at first when this receiver was made."""
+        self._time = asyncio.get_running_loop().time
+        self._answered_at = self._time()
         self._name = name
         self._shutdown = shutdown
         self._concurrency = concurrency
@@ -47,6 +45,11 @@ class Receiver:
         self._long_poll = long_poll
         self._freed = asyncio.Event()
         self._failures = self._empties = 0
+
+    @property
+    def silence(self) -> float:
+        """How long the queue has not answered, in seconds; may be asked for on any thread."""
+        return self._time() - self._answered_at
 
     @property
     def full(self) -> bool:
@@ -82,7 +85,7 @@ class Receiver:
         """
         if not (free := await self._wait_for_free()):
             return ()
-        began = asyncio.get_running_loop().time()
+        began = self._time()
         try:
             asked = queue.receive(free, self._visibility, self._long_poll)
             found = await self._shutdown.run_until_shutdown(asked, _GRACE) or ()
@@ -90,17 +93,17 @@ class Receiver:
             self._failures += 1
             await self._receive_failed(error)
             return ()
-        self.answered_at = asyncio.get_running_loop().time()
+        self._answered_at = self._time()
         self._failures, self._empties = 0, 0 if found else self._empties + 1
         if self._empties:
-            await self._shutdown.sleep(idle_delay(self._empties, self.answered_at - began))
+            await self._shutdown.sleep(idle_delay(self._empties, self._answered_at - began))
         return found
 
     async def _receive_failed(self, error: QueueError) -> None:
         """Wait after a receive that failed, or begin the shutdown with its error."""
         if not fails_for_good(error, self._failures, self._shutdown):
             log.warning("%s can't receive: %s", self._name, error)
-            await self._shutdown.sleep(min(growing_delay(self._failures, random.random()), LONGEST_RETRY_DELAY))
+            await self._shutdown.sleep(retry_delay(self._failures, random.random()))
 
     async def _wait_for_free(self) -> int:
         """Wait until more may be in flight, and return how many, ten at most; 0 at the shutdown.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,7 @@ import aioecs
 from aioecs.cli._cluster.cluster_watch import ClusterWatch
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
-from aioecs.testing import LocalECS
+from aioecs.testing import Fault, LocalECS
 
 
 class RecordedStreams(Streams):
@@ -63,6 +64,28 @@ async def test_changes(client: aioecs.Client, local: LocalECS) -> None:
     assert await watching == await worded == 0
 
 
+async def test_an_outage(local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said once, and the watch goes on; what it does not survive is an error at the beginning, or a refusal."""
+    access: dict[str, Any] = {**local.client_kwargs(), "retries": aioecs.Retries(max_attempts=1)}
+    streams = RecordedStreams()
+    async with aioecs.Client(**access) as client:
+        watching = asyncio.create_task(ClusterWatch(aioecs.ListTasksRequest(), streams, interval=0.01).go(client))
+        arn = await started(client, local)
+        assert await streams.lines.get() == f"{arn.rpartition('/')[2]}  RUNNING"
+        reset = Fault("reset", operation="ListTasks", times=3)
+        local.faults.set([reset])
+        await client.stop_task(aioecs.StopTaskRequest(task=arn, reason="enough"))
+        assert await streams.lines.get() == f"{arn.rpartition('/')[2]}  STOPPED  enough"
+        assert capsys.readouterr().err.count("it is tried again") == 1
+        local.engine.denied.add("ListTasks")
+        with pytest.raises(aioecs.AccessDeniedException):
+            await watching
+        local.engine.denied.clear()
+        local.faults.set([reset])
+        with pytest.raises(aioecs.AnswerLost):
+            await ClusterWatch(aioecs.ListTasksRequest(), streams).go(client)
+
+
 async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> None:
     """Tasks with another mark are not shown."""
     streams_json = RecordedStreams()
@@ -74,6 +97,54 @@ async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> N
     streams_json.on_broken()
     assert await watching == 0
     assert streams_json.lines.empty()
+
+
+class FakeCluster:
+    """A client that lists and describes what it is given."""
+
+    def __init__(self, count: int) -> None:
+        self.listed = [f"arn:aws:ecs:us-east-1:1:task/c/{number:032x}" for number in range(count)]
+        self.known = {arn: aioecs.Task(task_arn=arn, last_status="RUNNING") for arn in self.listed}
+
+    async def list_tasks(self, _: object) -> aioecs.ListTasksResponse:
+        """List them."""
+        return aioecs.ListTasksResponse(task_arns=self.listed)
+
+    async def describe_tasks(self, request: aioecs.types.DescribeTasksRequest) -> aioecs.types.DescribeTasksResponse:
+        """Describe those that are known."""
+        return aioecs.types.DescribeTasksResponse(tasks=[self.known[arn] for arn in request.tasks if arn in self.known])
+
+
+async def test_a_task_that_ecs_has_forgotten_is_counted_once() -> None:
+    """It stopped while nobody looked, as on a machine that slept for more than an hour."""
+    cluster, streams = FakeCluster(3), RecordedStreams()
+    seen = ClusterWatch(aioecs.ListTasksRequest(), streams, interval=0)
+    watching = asyncio.create_task(seen.go(cast("Any", cluster)))
+    for _ in range(3):
+        await streams.lines.get()
+    del cluster.known[cluster.listed.pop()]
+    async with asyncio.timeout(5):
+        while seen.stopped == 0:
+            await asyncio.sleep(0)
+    for _ in range(50):  # polls
+        await asyncio.sleep(0)
+    streams.on_broken()
+    await watching
+    assert (seen.stopped, len(seen.tasks or ())) == (1, 2)
+
+
+async def test_thousands_of_tasks_are_polled_at_once() -> None:
+    """The time of a poll goes with their number, not with its square."""
+    cluster = FakeCluster(20_000)
+    seen = ClusterWatch(aioecs.ListTasksRequest(), RecordedStreams(), interval=0)
+    watching = asyncio.create_task(seen.go(cast("Any", cluster)))
+    async with asyncio.timeout(20):
+        while len(seen.tasks or ()) < 20_000:
+            await asyncio.sleep(0)
+        before = time.process_time()
+        await seen._poll(cast("Any", cluster), lambda _: None)
+        assert time.process_time() - before < 2  # 0.1 s here; it was 10 s
+    watching.cancel()
 
 
 def test_what_is_shown() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from terminal import CTRL_C, terminal
 
 import aioecs
 from aioecs.cli._access import Access
+from aioecs.cli._cluster import stop_run
 from aioecs.cli._cluster.stop_run import StopRun, as_line, check
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
@@ -128,3 +131,45 @@ async def test_ctrl_c_in_a_terminal() -> None:
             assert int(message[1]) == 200 - len(local.truth.running())
             assert int(message[1]) + int(message[2]) == 200
             assert 10 <= int(message[1]) < 200
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_an_interrupt_while_it_looks_up(local: LocalECS, capsys: pytest.CaptureFixture[str], named: bool) -> None:
+    """It ends at once: nothing has begun that is waited for, however long ECS takes to list the tasks."""
+    local.faults.add(Fault("hang", operation="ListTasks", times=None))
+    requests = [aioecs.StopTaskRequest(task="0123456789ab")] if named else []
+    run = StopRun(requests, Streams(), matching=None if named else aioecs.ListTasksRequest(started_by="nightly"))
+    stopped = asyncio.create_task(run.go(Access(endpoint_url=local.endpoint_url)))
+    async with asyncio.timeout(10):
+        while not local.truth.requests["ListTasks"]:
+            await asyncio.sleep(0.01)
+        run.token.cancel("SIGINT")
+        assert await stopped == 130
+    assert "Interrupted: nothing was stopped" in capsys.readouterr().err
+
+
+async def test_a_second_interrupt_amid_stops(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that were sent and have no answer are not said to be left alone."""
+    ends: list[int] = []
+
+    class Hanging(aioecs.Client):
+        async def stop_task(self, *_: object, **__: object) -> Any:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(stop_run, "Client", Hanging)
+    run = stopping(["0" * 32] * 60)
+    run.end = ends.append
+    stopped = asyncio.create_task(run.go(Access(endpoint_url="http://127.0.0.1:1")))
+    async with asyncio.timeout(10):
+        while run.asked < 50:
+            await asyncio.sleep(0.01)
+        for signals in (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+            while len(ends) < signals - 1 or not run.token.cancelled:
+                await asyncio.sleep(0.01)
+    stopped.cancel()
+    await asyncio.wait([stopped])
+    assert ends == [130]
+    assert "Interrupted: 0 stopping, 0 failed, 50 without an answer, 10 not asked to stop" in capsys.readouterr().err

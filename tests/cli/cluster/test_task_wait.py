@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from virtual_time import until
 
 import aioecs
 from aioecs.cli._cluster.task_wait import wait_for_tasks
@@ -86,7 +87,7 @@ async def test_how_many_of_how_many(client: aioecs.Client, local: LocalECS, caps
     arns = [await started(client, local, family) for family in ("demo", "short")]
     streams = Streams()
     waiting = asyncio.create_task(wait_for_tasks(arns, Goal.STOPPED, streams, client, cluster="default"))
-    await asyncio.sleep(0.5)
+    await until(lambda: client._poller._schedule.remembered == 1)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -10,14 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto_queue import moto_server, queue_setup
 
 from aioecs.cli._app import run
-from aioecs.cli._commands.worker import STALE_AFTER, load_factory, why_unhealthy, write_health
-from aioecs.cli._options import UsageError
+from aioecs.cli._serving.worker_health import why_unhealthy
 
 MODULE = """
 import os
@@ -84,48 +82,6 @@ def test_a_module_that_fails_shows_its_traceback(
     assert run(["worker", f"{name}:make_worker"]) == 2
     err = capsys.readouterr().err
     assert (f"{name}.py" in err, error in err) == (True, True)
-
-
-def test_a_function_is_found_in_the_current_directory(module: Path) -> None:
-    """Without a package."""
-    assert callable(load_factory("jobs_of_test:make_none"))
-    with pytest.raises(UsageError):
-        load_factory("jobs_of_test:")
-
-
-# The health file ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("held", "age", "why"),
-    [
-        ({"healthy": True, "at": 1000.0}, 1.0, None),
-        ({"healthy": True, "at": 1000.0}, STALE_AFTER + 1, "it has not reported for 21 s"),
-        ({"healthy": False, "at": 1000.0}, 1.0, "its ledger or its queue can't be reached"),
-        ({"healthy": "yes", "at": 1000.0}, 1.0, "its ledger or its queue can't be reached"),
-        ({"healthy": True}, 1.0, "can't be read: KeyError"),
-        ([], 1.0, "can't be read: TypeError"),
-    ],
-)
-def test_the_health_file(held: Any, age: float, why: str | None, tmp_path: Path) -> None:
-    """It must say that the worker is healthy, and be new."""
-    path = tmp_path / "health.json"
-    path.write_text(json.dumps(held))
-    found = why_unhealthy(path, 1000.0 + age)
-    assert found is None if why is None else found is not None and why in found
-
-
-def test_a_health_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No worker runs; half of a file is none."""
-    path = tmp_path / "health.json"
-    assert run(["worker", "--check", "--health-file", str(path)]) == 1
-    assert "not healthy: no worker runs that writes" in " ".join(capsys.readouterr().err.split())
-    path.write_text('{"healthy": tr')
-    assert run(["worker", "--check", "--health-file", str(path)]) == 1
-    write_health(path, healthy=True, now=time.time())
-    assert run(["worker", "--check", "--health-file", str(path)]) == 0
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [each.name for each in tmp_path.iterdir()] == ["health.json"]
 
 
 # A process ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from aioecs.cli._run.local_tasks import LINES, exit_code, output, running_seconds, settings
+from aioecs.cli._run.local_tasks import (
+    LINES,
+    SERVED_LINES,
+    exit_code,
+    output,
+    running_seconds,
+    served_output,
+    settings,
+)
 from aioecs.testing import LocalECS
 
 
@@ -41,9 +49,16 @@ def test_output() -> None:
     assert output(override(command=["echo", "hello"])) == [(0.0, "echo hello")]
 
 
+def test_output_where_it_is_served() -> None:
+    """All at once, for a task may run for ever."""
+    assert served_output(override()) == [(0.0, SERVED_LINES[0]), (0.0, SERVED_LINES[1])]
+    assert served_output(override(command=["echo", "hello"])) == [(0.0, "echo hello")]
+
+
 @pytest.mark.parametrize("fargate", [False, True])
 def test_the_local_ecs_takes_them(fargate: bool) -> None:
     """The latest revision of `demo` logs."""
     local = LocalECS(**settings(fargate=fargate))
     answer = local.engine.call("DescribeTaskDefinition", {"taskDefinition": "demo"})["taskDefinition"]
+    assert answer["revision"] == 1
     assert answer["containerDefinitions"][0]["logConfiguration"]["logDriver"] == "awslogs"

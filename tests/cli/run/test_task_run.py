@@ -236,6 +236,26 @@ async def test_ctrl_c_twice_when_the_task_has_ended(local: LocalECS, *, as_json:
     await asyncio.wait([going])
 
 
+@pytest.mark.parametrize("operation", ["StopTask", "StartTask"])
+async def test_what_is_known_only_while_the_client_closes(
+    local: LocalECS, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """An answer that comes after the settling, and before the end of the command, decides what is said."""
+    clocks = aioecs.Timeouts(settle=0.2, drain=20, attempt=30, call=90, consistency=30)
+    monkeypatch.setattr(Access, "timeouts", property(lambda _: clocks))
+    local.faults.set([Fault("delay", when="after", operation=operation, seconds=1.5)])
+    streams = RecordedStreams()
+    going = asyncio.create_task(TaskRun(options(local, seconds=1e6), streams).go())
+    await running(local)
+    if operation == "StopTask":
+        await until(lambda: any(note.endswith(" RUNNING") for note in streams.notes), 20)
+    interrupt()
+    assert await going == 130
+    [task] = local.truth.tasks()
+    assert f"Interrupted: task {task.arn.rpartition('/')[2][:8]} was stopped" in "\n".join(streams.notes)
+    assert "it is not known" not in "\n".join(streams.notes)
+
+
 async def test_ctrl_c_as_json(local: LocalECS) -> None:
     """The line of the result says what became of the task."""
     streams = RecordedStreams()

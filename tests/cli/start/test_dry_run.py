@@ -44,6 +44,7 @@ async def test_placed(client: aioecs.Client, local: LocalECS, capsys: pytest.Cap
     good = {arn.rpartition("/")[2] for arn in local.instance_arns[:3]}
     assert Counter(each["container_instance"] for each in plan) == dict.fromkeys(good, 4)
     assert {each["call"] for each in plan} == {1, 2}
+    assert {each["task_definition"] for each in plan} == {"demo"}
     assert local.truth.tasks() == []
     assert local.truth.requests["StartTask"] == 0
 
@@ -72,7 +73,7 @@ async def test_jobs(client: aioecs.Client, local: LocalECS, capsys: pytest.Captu
     local.engine.add_task_definition("other")
     lines = ['{"name": "a"}', '{"name": "b", "taskDefinition": "other"}', '{"name": "c", "environment": {"A": "1"}}']
     _, plan = await planned(client, with_jobs(StartOptions(**WHERE, jobs=()), lines), capsys)
-    assert sorted(each["job"] for each in plan) == ["a", "b", "c"]
+    assert {each["job"]: each["task_definition"] for each in plan} == {"a": "demo", "b": "other", "c": "demo"}
     assert len({each["call"] for each in plan}) == 3
 
 
@@ -93,7 +94,7 @@ async def test_the_table(client: aioecs.Client, local: LocalECS, capsys: pytest.
     heading, call, totals = capsys.readouterr().out.splitlines()
     assert heading.split() == ["CALL", "TASKS", "INSTANCES"]
     assert call.split()[:2] == ["1", "3"]
-    assert totals == "3 of 3 tasks would start, with 1 calls; nothing was started"
+    assert totals == "3 of 3 tasks would start, with 1 call; nothing was started"
 
 
 async def test_a_definition_that_cannot_be_copied(

@@ -52,6 +52,15 @@ def test_environment_and_command() -> None:
     assert job.request.group == "g"
 
 
+def test_numbers_are_taken_as_they_are_written() -> None:
+    """A version is no number, and a large one is not rounded."""
+    [job] = jobs('{"environment": {"VERSION": 1.10, "LARGE": 1e400, "WHOLE": 12345678901234567890, "LESS": -0.0}}')
+    assert job.request.overrides is not None
+    *_, main = job.request.overrides.container_overrides or ()
+    values = {each.name: each.value for each in main.environment or ()}
+    assert values == {"VERSION": "1.10", "LARGE": "1e400", "WHOLE": "12345678901234567890", "LESS": "-0.0"}
+
+
 def test_members_of_a_task_override() -> None:
     """They replace the template's, one by one."""
     [job] = jobs({"memory": 512, "containerOverrides": [{"name": "log", "memory": 9}]})
@@ -89,8 +98,13 @@ def test_a_whole_request() -> None:
         ({"task_definition": "hunter2"}, "goes by taskDefinition"),
         ({"overrides": {"environment": {"A": "hunter2"}}}, "there is no member overrides.environment"),
         ({"overrides": {}, "cpu": 7}, "cpu belongs into overrides"),
+        ({"overrides": 7}, "a member is of the wrong kind"),
+        ({"containerOverrides": 7}, "a member is of the wrong kind"),
+        ({"containerOverrides": ["hunter2"]}, "a member is of the wrong kind"),
+        ({"containerOverrides": "hunter2", "command": ["x"]}, "a member is of the wrong kind"),
         ({"environment": ["hunter2"]}, "environment: expected an object"),
         ({"environment": {"A": None}}, "environment: values are text or numbers"),
+        ('{"environment": {"A": NaN}}', "no JSON: NaN is no number"),
         ({"command": "hunter2"}, "command: expected a list of text"),
         ({"startedBy": "hunter2" * 9}, "at most 36 characters"),
         ({"cluster": "hunter2"}, "cluster: all jobs are started in the cluster of the command"),

@@ -150,10 +150,10 @@ def test_tags() -> None:
 def test_env_files(tmp_path: Path) -> None:
     """Values are literal, a bare name takes the variable's value here, and the last of a name counts."""
     first, second = tmp_path / "first", tmp_path / "second"
-    first.write_text("# a comment\n\nA=1\nB='x y' # z\nHERE\nNOT_HERE\nEMPTY=\n")
+    first.write_text("# a comment\n\nA=1\nB='x y' # z\nHERE\nNOT_HERE\nEMPTY=\nU=a\u2028b\x0c\n", encoding="utf-8")
     second.write_text("A=2\n")
     read = _request_input.env_files(OPTION, [str(first), str(second)], {"HERE": "h"})
-    assert read == (("A", "2"), ("B", "'x y' # z"), ("HERE", "h"), ("EMPTY", ""))
+    assert read == (("A", "2"), ("B", "'x y' # z"), ("HERE", "h"), ("EMPTY", ""), ("U", "a\u2028b\x0c"))
     first.write_text("A=1\n=hunter2\n")
     with pytest.raises(UsageError) as refused:
         _request_input.env_files(OPTION, [str(first)], {})

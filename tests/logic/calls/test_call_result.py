@@ -137,8 +137,13 @@ def test_adopted_without_a_send() -> None:
         ),
         pytest.param(
             record(OPEN, ambiguous=True, error=LOST), StartUnknown,
-            r"^1 unknown; look up startedBy='aioecs-token' before starting it again$",
+            rf"^1 unknown; look up startedBy='aioecs-token' before starting it again \({LOST}\)$",
             Outcome.UNKNOWN, None, id="ambiguous",
+        ),
+        pytest.param(
+            record(OPEN, ambiguous=True, error=LOST, lookup_error=UNSENT), StartUnknown,
+            rf"before starting it again \({LOST}; the last lookup failed: no connection\)$",
+            Outcome.UNKNOWN, None, id="ambiguous, and can't be looked up",
         ),
         pytest.param(
             record(OPEN, in_flight=True), StartUnknown, r"^1 unknown; look", Outcome.UNKNOWN, None,

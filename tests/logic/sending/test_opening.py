@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aioecs._logic.sending.opening import OPENING_SPEED, SLOW_START, Opening, evenly
+from aioecs._logic.sending.opening import OPENING_SPEED, SHORT_QUEUE, SLOW_START, Opening, evenly
 
 
 def test_queue_and_bucket_run_out_together() -> None:
@@ -21,19 +21,10 @@ def test_the_window_grows_with_what_was_served_if_all_fits() -> None:
     assert opening.window(0.1, 100.0, 200, 0, 0.02) < 6
 
 
-@pytest.mark.parametrize(
-    ("later", "contradicts"),
-    [
-        ([(1.0, True), (1.0, True), (1.1, True)], True),
-        ([(1.1, False), (1.1, False), (1.1, True)], False),
-        ([(0.9, True)] * 9, False),
-        ([(1.3, True)] * 9, False),
-    ],
-)
-def test_what_was_sent_with_the_first_throttle_shows_its_cause(
-    later: list[tuple[float, bool]], contradicts: bool
-) -> None:
-    """Served calls contradict an empty bucket; those sent before it, or after the answer, say nothing."""
+def test_a_short_queue_keeps_the_estimate() -> None:
+    """A long one cuts it to what was served, but to a quarter at least: the bucket may have been empty."""
     opening = Opening(100.0, 40.0)
-    opening.end(1.2, 1.0, 90.0)
-    assert [opening.contradicts_end(at, ok) for at, ok in later][-1] is contradicts
+    assert opening.rate_after(0.0, SHORT_QUEUE - 1) == 40
+    assert opening.rate_after(0.0, SHORT_QUEUE) == 10
+    opening.served = 50
+    assert opening.rate_after(0.0, SHORT_QUEUE) == 20

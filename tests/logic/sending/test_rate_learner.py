@@ -69,16 +69,23 @@ def test_a_returned_permit_was_never_taken() -> None:
     assert learner.next_at(due, 5) == pytest.approx(due)
 
 
-def test_an_answer_that_never_comes_stops_nobody_for_good() -> None:
-    """While the bucket is dry one call is sent at a time; if its answer is lost, the next one is sent."""
-    learner = RateLearner()
-    for at in (0.0, 0.5, 1.0):
-        learner.sent(at)
-        learner.answered(at + 0.1, False, at)
-    learner.sent(1.5)
-    due = learner.next_at(1.6, 10)
-    assert due is not None
-    assert 1.5 + SILENCE <= due < 1.5 + SILENCE + 1
+@pytest.mark.parametrize("throttled", [0, 1, 5])
+def test_an_answer_that_never_comes_stops_nobody_for_good(throttled: int) -> None:
+    """While the bucket is dry, or a throttle is probed, one call at a time is sent; if its answer is lost, the next."""
+    learner, now = RateLearner(), 0.0
+    learner.sent(now)
+    for _ in range(throttled):
+        learner.sent(now)
+        learner.answered(now + 0.1, False, now)
+        now += 0.5
+    for _ in range(20):
+        due = learner.next_at(now, 10)
+        assert due is not None
+        assert due < now + 2 * SILENCE + 1
+        now = due
+        learner.sent(now)
+        learner.answered(now + 0.1, True, now)
+        now += 0.1
 
 
 def test_a_clock_that_is_set_back_changes_nothing() -> None:

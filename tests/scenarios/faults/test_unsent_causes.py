@@ -8,9 +8,10 @@ import socket
 import ssl
 import sys
 import threading
+import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from raw_server import Exchange, RawServer
 
 import aioecs
 from aioecs import ConfigurationError, ConnectionFailed, Outcome, Retries, StartTaskRequest, Timeouts
+from aioecs._logic.calls.retry import max_backoff
+from aioecs._transport.botocore.botocore_transport import MARGIN
 
 SECRET = "hunter2"
 KEYS = {"aws_access_key_id": "AKIALOCAL", "aws_secret_access_key": f"key-{SECRET}", "aws_session_token": None}
@@ -34,6 +37,12 @@ NONE: dict[str, Any] = dict.fromkeys(KEYS)
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"])
 SHORT_TIMEOUTS = Timeouts(connect=0.15, attempt=0.15)  # for causes that end only by a timeout
 NO_CONNECTION = Timeouts(connect=0.15)  # for those that end only by this one
+WITHIN = 2.0
+"""Seconds in which a start that can't be sent ends, with the default retries."""
+QUICK = Retries(initial_backoff=0.001, max_backoff=0.001)
+"""The default number of attempts; the longest backoffs between them are added to what they take."""
+BACKOFFS = sum(max_backoff(Retries(), before) for before in range(Retries().max_attempts - 1))
+"""The longest that the default backoffs take together, in seconds."""
 LOADER = AioSession().get_component("data_loader")
 
 
@@ -400,7 +409,7 @@ CAUSES: list[tuple[Callable[[CauseSetup], Awaitable[dict[str, Any]]], type[Excep
     (refused, ConnectionFailed, "127.0.0.1"),
     (refused_with_a_password, ConfigurationError, "credentials encoded in URL"),
     (no_such_name, ConnectionFailed, "nowhere.invalid"),
-    (dns_hangs, ConnectionFailed, ""),
+    (dns_hangs, ConnectionFailed, "nowhere.invalid could not be reached within 0.15 s"),
     (server_without_tls, ConnectionFailed, "127.0.0.1"),
     (untrusted_certificate, ConnectionFailed, "certificate"),
     (wrong_host_in_certificate, ConnectionFailed, "certificate"),
@@ -444,6 +453,10 @@ CAUSES: list[tuple[Callable[[CauseSetup], Awaitable[dict[str, Any]]], type[Excep
 ]
 
 
+BY_CLOCK = (dns_hangs, server_without_tls, tls_stalls, sts_hangs)
+"""Those where only a clock ends an attempt: `timeouts.connect`, or `attempt` of a credential source."""
+
+
 def test_the_table_has_25_causes() -> None:
     """And no cause twice."""
     assert len({cause.__name__ for cause, _, _ in CAUSES}) == len(CAUSES) >= 25
@@ -458,6 +471,16 @@ async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             await other.__aexit__(None, None, None)
         for listener in setup.listeners:
             listener.close()
+
+
+@contextmanager
+def timed(took: list[float]) -> Generator[None]:
+    """Add the seconds that the block takes, also where it raises."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        took.append(time.perf_counter() - began)
 
 
 @asynccontextmanager
@@ -478,16 +501,19 @@ async def test_nothing_is_sent(
     setup: CauseSetup,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The error says so at once, and names the cause; nothing arrives, and no log or traceback has a secret."""
+    """It ends within 2 seconds; the error names the cause; nothing arrives, and no log or traceback has a secret."""
     caplog.set_level(logging.DEBUG)
-    few = Retries(max_attempts=3, initial_backoff=0.001, max_backoff=0.001)
-    given: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": setup.server.url, **KEYS, "retries": few}
+    given: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": setup.server.url, **KEYS, "retries": QUICK}
     given |= await cause(setup) | {"transport": transport}
+    took: list[float] = []
     async with loop_errors():
         with pytest.raises(kind) as caught:
             async with aioecs.Client(**given) as client:
                 repr(client)
-                await client.start_task(REQUEST)
+                with timed(took):
+                    await client.start_task(REQUEST)
+    clocks = QUICK.max_attempts * (SHORT_TIMEOUTS.connect + MARGIN) if cause in BY_CLOCK else 0.0
+    assert sum(took) + BACKOFFS <= WITHIN + clocks
     assert type(caught.value) is kind
     assert isinstance(caught.value, aioecs.ECSError)
     assert all(start.outcome is Outcome.NOT_SENT for start in caught.value.starts)
@@ -497,3 +523,15 @@ async def test_nothing_is_sent(
     texts = [str(caught.value), repr(caught.value), "".join(traceback.format_exception(caught.value)), caplog.text]
     texts += [f"{each.msg} {each.args}" for each in caplog.records]
     assert SECRET not in "\n".join(texts)
+
+
+@pytest.mark.parametrize("transport", ["auto", "botocore"])
+async def test_with_the_default_backoffs(transport: Any) -> None:
+    """A refused connection is tried again for less than 2 seconds."""
+    took: list[float] = []
+    keys: dict[str, Any] = dict(KEYS)
+    async with aioecs.Client("us-east-1", endpoint_url=NOWHERE, transport=transport, **keys) as client:
+        with pytest.raises(ConnectionFailed) as caught, timed(took):
+            await client.start_task(REQUEST)
+    assert [start.outcome for start in caught.value.starts] == [Outcome.NOT_SENT]
+    assert sum(took) <= WITHIN

@@ -19,7 +19,8 @@ async def cancelled_twice(
 ) -> tuple[float, BaseException, StartCancelled]:
     """Cancel a call, which takes options; return how long it took, what it raised, and the StartCancelled of that.
 
-    Kinds of cancels: token, scope, task, enclosing scope, and timeout as the first.
+    Kinds of cancels: token, scope, task, enclosing scope, and as the first also timeout, and entered scope: one that is
+    around the call and passed to it.
     """
     loop = asyncio.get_running_loop()
     sources: dict[str, Any] = {"token": CancelToken(), "scope": anyio.CancelScope()}
@@ -27,6 +28,8 @@ async def cancelled_twice(
     if first == "timeout":
         options["timeout"] = FIRST
     around = anyio.CancelScope()
+    if first == "entered scope":
+        sources[first] = options["cancel_scope"] = around
     raised: list[BaseException] = []
 
     async def caller() -> None:

@@ -29,6 +29,7 @@ _NEVER_CHANGE = frozenset(
             "has_lookup",
         ),
         *("shares_token", "start_states"),
+        "lookup_error",  # it is read for the text of an error only
     }
 )
 _START = tuple(field.name for field in attrs.fields(StartState))

@@ -92,7 +92,8 @@ class Contention:
     """A run of some calls beside noise or strangers, and the time in which the median run must end.
 
     The bounds are 1.1 times the median of the fastest of aiobotocore's standard and adaptive modes with ten attempts
-    and boto3's legacy mode with five, of those that start all in each of 15 runs; see `retrying_clients`.
+    and boto3's legacy mode with five, of those that start all in each of 15 runs; see `retrying_clients`. In the last
+    rows it is the fastest of all, even if it gave starts up.
     """
 
     calls: int
@@ -105,13 +106,15 @@ class Contention:
     retries: int = 0
     rates: tuple[tuple[float, float], ...] = ()
     stepped: bool = False
+    quick: bool = False
+    """Throttles are answered at once, and served calls after the latency."""
 
     def world(self, seed: int) -> ContendedSimulation:
         """Return a simulation of this bucket with its strangers."""
         phase = 0.2 + 0.8 * random.Random(seed * 7 + 1).random() if self.stepped else None
         rng = random.Random(seed)
         bucket = NoisyBucket(self.burst, self.rate, self.level, phase, self.rates, noise=self.noise, rng=rng)
-        simulation = ContendedSimulation(bucket, NEAR, seed)
+        simulation = ContendedSimulation(bucket, NEAR, seed, quick=self.quick)
         if self.stranger:
             simulation.add_stranger(self.stranger, LONGEST, retries=self.retries)
         return simulation
@@ -129,8 +132,8 @@ class Contention:
         return statistics.median(self.run(seed, make) for seed in range(seeds))
 
 
-def _ample(within: float, noise: float) -> Contention:
-    return Contention(60, within, 1e9, 1e6, 1e9, noise)
+def _ample(within: float, noise: float, calls: int = 60, *, quick: bool = False) -> Contention:
+    return Contention(calls, within, 1e9, 1e6, 1e9, noise, quick=quick)
 
 
 CONTENTIONS: dict[str, Contention] = {
@@ -146,9 +149,26 @@ CONTENTIONS: dict[str, Contention] = {
     "60, stranger 38 of 40, retries": Contention(60, 30.0, stranger=38.0, retries=2),
     "60, stranger 44 of 40": Contention(60, 90.0, stranger=44.0),
     "60, stranger 44 of 40, retries": Contention(60, 90.0, stranger=44.0, retries=2),
+    "60, noise 5 %, ample, quick": _ample(0.9, 0.05, quick=True),
+    "60, noise 30 %, ample, quick": _ample(5.0, 0.3, quick=True),
+    "60, noise 50 %, ample, quick": _ample(12.0, 0.5, quick=True),
+    "60, noise 30 %, R 40, quick": Contention(60, 10.0, noise=0.3, quick=True),
+    "60, noise 50 %, R 40, quick": Contention(60, 13.1, noise=0.5, quick=True),
+    "60, B 5, stranger 38 of 40": Contention(60, 12.0, 5.0, 40.0, 5.0, stranger=38.0),
+    "60, B 5, stranger 44 of 40": Contention(60, 90.0, 5.0, 40.0, 5.0, stranger=44.0),
 }
 """Beside a stranger of 38 calls/s who retries, and one of 44, no rival starts all 60. The bounds there are the time at
-the rate that is free, and the time that a call has."""
+the rate that is free, and the time that a call has. The last rows are like those of `benchmarks.throttles`: random
+throttles are answered at once."""
+
+LONG_RUNS: dict[str, Contention] = {
+    "1,000, noise 30 %, ample": _ample(10.0, 0.3, 1000),
+    "1,000, noise 50 %, ample": _ample(15.0, 0.5, 1000),
+    "1,000, noise 30 %, ample, quick": _ample(10.0, 0.3, 1000, quick=True),
+    "2,000, noise 30 %, B 100 R 40": Contention(2000, 50.0, level=100.0, noise=0.3),
+    "5,000, noise 5 %, B 100 R 40": Contention(5000, 129.0, level=100.0, noise=0.05),
+}
+"""The bounds with a refill are 1.05 times the least time; those of an ample bucket are what is held."""
 
 
 @attrs.frozen

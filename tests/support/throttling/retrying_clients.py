@@ -106,14 +106,7 @@ class RetryingClient:
                 send(now, number)
 
         def send(now: float, number: int) -> None:
-            trip = simulation.latency(simulation.rng)
-            there = trip * simulation.rng.uniform(0.35, 0.65)
-
-            def arrive(when: float) -> None:
-                ok = simulation.bucket.take(when)
-                simulation.at(now + trip, lambda end: answer(end, number, ok))
-
-            simulation.at(now + there, arrive)
+            simulation.request(now, lambda ok, end: answer(end, number, ok))
 
         def answer(now: float, number: int, ok: bool) -> None:
             if self._rate:

@@ -20,6 +20,8 @@ from aioecs._logic.sending.rate_limiter import RateLimiter
 Latency = Callable[[random.Random], float]
 
 MAX_IN_FLIGHT = 512  # calls in flight of one client, at most
+SEND_TIME = 0.0002  # between two calls that are sent at once, in seconds, where throttles are answered quickly
+QUICK = (0.02, 0.1)  # the part of the latency until a call reaches the bucket, where throttles are answered quickly
 
 
 def around(middle: float) -> Latency:
@@ -87,10 +89,13 @@ class _Client:
 
 
 class Simulation:
-    """Runs clients against a bucket, event by event."""
+    """Runs clients against a bucket, event by event.
 
-    def __init__(self, bucket: Bucket, latency: Latency, seed: int) -> None:
-        self.bucket, self.latency = bucket, latency
+    With `quick`, the latency is the time that the service needs to serve a call: a throttled one is answered at once.
+    """
+
+    def __init__(self, bucket: Bucket, latency: Latency, seed: int, *, quick: bool = False) -> None:
+        self.bucket, self.latency, self.quick = bucket, latency, quick
         self.rng = random.Random(seed)
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
@@ -130,6 +135,9 @@ class Simulation:
                     self.at(due, lambda now: self._wake(client, now))
                 return
             self._send(client, client.queue.popleft(), now)
+            if self.quick:
+                self.at(now + SEND_TIME, lambda then: self._pump(client, then))
+                return
 
     def _wake(self, client: _Client, now: float) -> None:
         if client.wake_at <= now:
@@ -139,12 +147,17 @@ class Simulation:
     def _send(self, client: _Client, job: Job, now: float) -> None:
         client.in_flight += 1
         client.limiter.sent(now)
+        self.request(now, lambda ok, end: self._answer(client, job, now, ok, end))
+
+    def request(self, now: float, answer: Callable[[bool, float], None]) -> None:
+        """Send a request to the bucket; `answer` is called with whether it was served, and the time."""
         trip = self.latency(self.rng)
-        there = trip * self.rng.uniform(0.35, 0.65)
+        there = trip * (self.rng.uniform(*QUICK) if self.quick else self.rng.uniform(0.35, 0.65))
 
         def arrive(when: float) -> None:
             ok = self.bucket.take(when)
-            self.at(now + trip, lambda end: self._answer(client, job, now, ok, end))
+            took = 2 * there if self.quick and not ok else trip
+            self.at(now + took, lambda end: answer(ok, end))
 
         self.at(now + there, arrive)
 

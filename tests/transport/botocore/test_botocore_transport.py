@@ -323,7 +323,7 @@ class SendsTwice:
 async def test_an_answer_after_a_refused_second_send_is_dropped(whole: bool) -> None:
     """The attempt is lost, whatever aiobotocore returned."""
     beneath = SendsTwice(whole=whole)
-    outcome = await start(BotocoreTransport(beneath, 1))
+    outcome = await start(BotocoreTransport(beneath, Timeouts(connect=1, attempt=1)))
     assert isinstance(outcome, Lost)
     assert isinstance(outcome.error.__cause__, SentTwice)
     assert beneath.written == [b"{}"]

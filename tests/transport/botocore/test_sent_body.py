@@ -70,3 +70,17 @@ def test_a_new_body_is_not_started() -> None:
     body.reject_second_write()
     assert not sent_marker.body_started
     assert body.refused is None
+
+
+async def test_what_may_refuse_a_body_that_begins() -> None:
+    """Nothing counts as sent then."""
+
+    def too_late() -> None:
+        raise SendNotAllowed("too late")
+
+    sent_marker = SentMarker()
+    body = MarkedBody(b"body", sent_marker, too_late)
+    with pytest.raises(SendNotAllowed):
+        await body.as_bytes()
+    assert not sent_marker.body_started
+    assert isinstance(body.refused, SendNotAllowed)

@@ -11,8 +11,8 @@ from aioecs._model import ContainerOverride, KeyValuePair, ListTasksRequest, Sta
 from aioecs._model.codec.plain import to_plain
 from aioecs._transport.native.encoding import body_of
 from aioecs._transport.transport import ALL_OPERATIONS
+from tests.scenarios.test_both_transports import RandomValues
 from tests.transport.native.test_native_transport import REQUEST
-from tests.transport.test_both_transports import RandomValues
 
 
 def overriding(value: str) -> TaskOverride:

@@ -7,16 +7,18 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
 from engine_transport import EngineSetup, engine_client
 from fake_sqs import URL, FakeSQS
+from fake_transport import fake_client
 from virtual_time import run_in_virtual_time
 
 from aioecs import CancelToken, StartTaskRequest, Task, TaskResult
 from aioecs.errors import AnswerLost, InvalidRequest, TaskMissing, WaitCancelled, WaitTimeout
-from aioecs.worker import MemoryLedger, Message, Worker, WorkerStatistics
+from aioecs.worker import LedgerError, MemoryLedger, Message, Worker, WorkerStatistics
 from aioecs.worker._jobs import timing
 from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
 from aioecs.worker._jobs.job import AttemptResult, Job
@@ -45,13 +47,19 @@ class ScriptedClient:
 class ScriptedStarter:
     """Returns these results, and keeps the numbers of the attempts."""
 
-    def __init__(self, *script: AttemptResult) -> None:
+    def __init__(self, *script: AttemptResult, begun: int | Exception = 0) -> None:
         self.script = list(script)
         self.numbers: list[int] = []
+        self.begun = begun
 
     async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> AttemptResult:
         self.numbers.append(number)
         return self.script.pop(0)
+
+    async def was_begun(self, job: Job, number: int) -> bool:
+        if isinstance(self.begun, Exception):
+            raise self.begun
+        return number < self.begun
 
 
 @pytest.mark.parametrize(
@@ -97,6 +105,24 @@ def test_what_becomes_of_a_job(
     runner = JobRunner(starter, cast("Any", ScriptedClient(*ends)), retry_failed=2, container=None)
     tried = asyncio.run(runner.attempt(JOB, CancelToken()))
     assert (tried.outcome, tried.action, tried.started) == (outcome, action, started)
+    assert starter.numbers == list(range(attempts))
+
+
+@pytest.mark.parametrize(
+    ("begun", "ends", "outcome", "attempts"),
+    [
+        (2, [TaskMissing("gone"), True], JobOutcome.SUCCEEDED, 2),
+        (3, [TaskMissing("gone"), TaskMissing("gone"), False], JobOutcome.FAILED, 3),
+        (3, [TaskMissing("gone")] * 3, JobOutcome.RESULT_UNKNOWN, 3),
+        (1, [TaskMissing("gone")], JobOutcome.RESULT_UNKNOWN, 1),
+        (LedgerError("unplugged"), [TaskMissing("gone")], JobOutcome.RESULT_UNAVAILABLE, 1),
+    ],
+)
+def test_what_ecs_has_forgotten(begun: Any, ends: list[Any], outcome: JobOutcome, attempts: int) -> None:
+    """An attempt failed if the ledger has one after it; how the last one ended can't be known."""
+    starter = ScriptedStarter(SETTLED, SETTLED, SETTLED, begun=begun)
+    runner = JobRunner(starter, cast("Any", ScriptedClient(*ends)), retry_failed=2, container=None)
+    assert asyncio.run(runner.attempt(JOB, CancelToken())).outcome is outcome
     assert starter.numbers == list(range(attempts))
 
 
@@ -211,11 +237,55 @@ def test_a_worker_that_ends_gives_back_what_runs() -> None:
                 running = asyncio.create_task(worker.run(stop))
                 await asyncio.sleep(15)
                 assert worker.healthy
+                with ThreadPoolExecutor(1) as pool:
+                    assert pool.submit(lambda worker=worker: worker.healthy).result()
                 counts.append(await running)
                 assert not worker.healthy
             assert (counts[0].started, counts[0].succeeded, len(counts[0].left)) == (1, 0, 1)
             assert (counts[1].started, counts[1].succeeded, counts[1].deleted) == (0, 1, 1)
             assert sqs.messages == {}
+
+    on_virtual_time(work)
+
+
+def test_a_failure_that_ecs_has_forgotten_leads_to_the_attempt_after_it() -> None:
+    """The ledger has that one, so the first is known to have failed: it is waited for, and nothing more is started."""
+
+    async def work() -> None:
+        codes = iter([1, 0])
+        async with engine_client(running_seconds=5000.0, exit_code=lambda _: next(codes)) as world:
+            sqs, ledger = FakeSQS("1"), MemoryLedger()
+            counts: list[WorkerStatistics] = []
+            for seconds in (9000.0, 5000.0):  # the first task stopped more than an hour before the second worker
+                stop = CancelToken()
+                asyncio.get_running_loop().call_later(seconds, stop.cancel)
+                async with fake_client(cast("Any", world.transport)) as client:  # of another process
+                    process = EngineSetup(client, world.transport)
+                    counts.append(await worker_of(process, sqs, ledger, long_poll=20).run(stop))
+            assert [(count.started, count.succeeded, count.unknown) for count in counts] == [(2, 0, 0), (0, 1, 0)]
+            assert sqs.messages == {}
+            assert len(world.transport.engine.truth.tasks()) == 2
+
+    on_virtual_time(work)
+
+
+def test_a_result_that_ecs_has_forgotten_is_unknown() -> None:
+    """Nothing says that it failed, so it is not started again; the next worker finds the same."""
+
+    async def work() -> None:
+        async with engine_client(running_seconds=5000.0) as world:
+            sqs, ledger = FakeSQS("1"), MemoryLedger()
+            first = CancelToken()
+            asyncio.get_running_loop().call_later(10.0, first.cancel)
+            await worker_of(world, sqs, ledger).run(first)
+            await asyncio.sleep(9000)
+            for _ in range(2):
+                stop = CancelToken()
+                asyncio.get_running_loop().call_later(100.0, stop.cancel)
+                counts = await worker_of(world, sqs, ledger).run(stop)
+                assert (counts.started, counts.succeeded, counts.unknown > 0) == (0, 0, True)
+            assert len(ledger._jobs.entries) == 1
+            assert len(sqs.messages) == 1
 
     on_virtual_time(work)
 

@@ -338,6 +338,24 @@ def test_a_job_that_is_not_free(ago: float, existing: dict[str, Any], result: At
     run_in_virtual_time(main())
 
 
+@pytest.mark.parametrize("existing", [{}, {"arns": ("arn",)}, {"lease": 0.0}, {"fingerprint": "other"}])
+def test_an_attempt_that_was_begun(existing: dict[str, Any]) -> None:
+    """Whoever had it: it can be claimed as before, and a job that nobody has begun stays without an entry."""
+
+    async def main() -> None:
+        async with make_scene() as scene:
+            assert not await scene.starter.was_begun(scene.job, 0)
+            assert scene.ledger.entry is None
+            before = scene.stands(100.0, **existing)
+            assert await scene.starter.was_begun(scene.job, 0)
+            assert scene.ledger.entry is not None
+            assert (scene.ledger.entry.begun, scene.ledger.entry.arns) == (before.begun, before.arns)
+            assert scene.ledger.entry.lease <= before.lease
+            assert scene.transport.requests == []
+
+    run_in_virtual_time(main())
+
+
 # What comes of a start -----------------------------------------------------------------------------------------------
 
 

@@ -29,8 +29,9 @@ def test_a_lease_outlives_its_attempt() -> None:
     lease = make_lease(15, 30, 5, None)
     assert (lease.guard, lease.length, lease.renewal_interval, lease.cutoff(100)) == (50, 100, 50 / 3, 50)
     assert make_lease(15, 30, 5, 51).length == 51
-    with pytest.raises(InvalidRequest, match="lease: longer than"):
-        make_lease(15, 30, 5, 50)
+    for given in (50, float("nan"), float("inf"), "60"):  # an endless one would hold its job for ever
+        with pytest.raises(InvalidRequest, match=r"lease: longer than .* = 50 s, and finite"):
+            make_lease(15, 30, 5, given)
 
 
 def test_the_last_receive() -> None:

@@ -174,3 +174,25 @@ def test_a_cancelled_caller_is_not_resolved() -> None:
         return queue.deletes
 
     assert run_in_virtual_time(scene()) == [["m0", "m1"]]
+
+
+def test_a_message_is_extended_while_others_finish_without_a_pause() -> None:
+    """Each round of deletes leaves the next one to do; the extension of those that are held is due all the same."""
+
+    async def scene() -> list[list[tuple[str, float]]]:
+        class SlowQueue(FakeQueue):
+            async def delete(self, messages: Sequence[Message]) -> set[str]:
+                await asyncio.sleep(0.05)
+                in_flight.finish(others.pop(), None)
+                return set()
+
+        queue, (held, *others) = SlowQueue(), messages(1000)
+        in_flight = in_flight_messages(queue)
+        in_flight.hold(held)
+        in_flight.finish(others.pop(), None)
+        running = asyncio.create_task(in_flight.run())
+        await asyncio.sleep(31)
+        running.cancel()
+        return queue.changes
+
+    assert run_in_virtual_time(scene()) == [[("m0", 30.0)]] * 3

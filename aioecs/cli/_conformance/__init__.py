@@ -1,0 +1,1 @@
+"""The checks of conformance, as a command."""

@@ -1,0 +1,1 @@
+"""What runs until a signal: the local ECS, the fault proxy, a worker."""
