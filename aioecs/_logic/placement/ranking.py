@@ -17,7 +17,8 @@ Amounts = tuple[int, int, int]
 
 _NONE: Amounts = (-1, -1, -1)
 _SPARE = 64  # entries that a heap may hold beyond twice the living, before it is tidied
-_SCANS = 4  # searches through all items that take less time than building the trees
+_FEW = 32  # items: to go through all of them takes less time than to build the trees ...
+_SCANS = 2  # ... and so do as many searches through more
 
 
 class Queue(Generic[T]):
@@ -132,7 +133,7 @@ class Tournament(Generic[T]):
 
     def fitting(self, amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
         """Yield those that are large enough and suit, the least key first."""
-        if self._trees is None and self._scans < _SCANS:
+        if self._trees is None and (self._scans < _SCANS or len(self._held) <= _FEW):
             self._scans += 1
             return self._scan(amounts, suits)
         return self._search(self._trees_now(), amounts, suits)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aioecs._logic.placement import ranking
 from aioecs._logic.placement.ranking import Queue, Tournament
 
 STEPS = st.lists(st.tuples(st.sampled_from(["put", "drop", "first"]), st.integers(0, 8), st.integers(0, 5)))
@@ -63,42 +65,54 @@ SIZED = st.lists(
     SIZED,
     st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=5),
     st.integers(0, 30),
-    st.integers(0, 80),
+    st.integers(1, 20),
+    st.sampled_from([0, 32]),
 )
 def test_a_tournament_yields_what_is_large_enough_in_order(
-    steps: list[tuple[str, int, int, tuple[int, int, int]]], asked: list[tuple[int, int, int]], odd: int, built: int
+    steps: list[tuple[str, int, int, tuple[int, int, int]]],
+    asked: list[tuple[int, int, int]],
+    odd: int,
+    every: int,
+    few: int,
 ) -> None:
     """Whatever was put, moved and dropped before: exactly those that are large enough and suit, the least key first.
 
-    That holds whether or not the trees were built before.
+    That holds for as many items as are always gone through, for more, and however often one was looked for meanwhile.
     """
     tree: Tournament[int] = Tournament()
     held: dict[int, tuple[int, tuple[int, int, int]]] = {}
-    for at, (step, item, key, amounts) in enumerate(steps):
-        if at == built:
-            for _ in range(5):
-                list(tree.fitting((0, 0, 0), lambda _: True))
-        if step == "put":
-            tree.put(item, (key,), amounts)
-            held[item] = key, amounts
-        else:
-            tree.drop(item)
-            held.pop(item, None)
-    assert len(tree) == len(held)
-    assert all((item in tree) == (item in held) for item in range(31))
-    for wanted in asked:
-        fits = [
-            item
-            for item, (_, has) in held.items()
-            if item != odd and all(a >= b for a, b in zip(has, wanted, strict=True))
-        ]
-        found = list(tree.fitting(wanted, lambda item: item != odd))
-        assert sorted(found) == sorted(fits)
-        keys = [held[item][0] for item in found]
-        assert keys == sorted(keys)
-        first = tree.first(wanted, lambda item: item != odd)
-        assert (first is None) == (not found)
-        assert first is None or (first in found and held[first][0] == keys[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "_FEW", few)
+        for at, (step, item, key, amounts) in enumerate(steps):
+            if at % every == 0:
+                for _ in range(3):
+                    list(tree.fitting((0, 0, 0), lambda _: True))
+            if step == "put":
+                tree.put(item, (key,), amounts)
+                held[item] = key, amounts
+            else:
+                tree.drop(item)
+                held.pop(item, None)
+        assert len(tree) == len(held)
+        assert all((item in tree) == (item in held) for item in range(31))
+        for wanted in asked:
+            check_found(tree, held, wanted, odd)
+
+
+def check_found(
+    tree: Tournament[int], held: dict[int, tuple[int, tuple[int, int, int]]], wanted: tuple[int, int, int], odd: int
+) -> None:
+    """Compare what is found with what is held; the odd item doesn't suit."""
+    fits = [
+        item for item, (_, has) in held.items() if item != odd and all(a >= b for a, b in zip(has, wanted, strict=True))
+    ]
+    found = list(tree.fitting(wanted, lambda item: item != odd))
+    assert sorted(found) == sorted(fits)
+    keys = [held[item][0] for item in found]
+    assert keys == sorted(keys)
+    first = tree.first(wanted, lambda item: item != odd)
+    assert (first is None) == (not found)
+    assert first is None or (first in found and held[first][0] == keys[0])
 
 
 def test_a_tournament_that_is_laid_out_at_once_is_the_same() -> None:
