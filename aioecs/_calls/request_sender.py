@@ -112,23 +112,27 @@ class RequestSender(Taskless, ABC):
 
     async def _send(self) -> CallInput:
         """Send the request once it has a permit and a concurrency slot; starts withdrawn until then are not in it."""
-        what: Attempt[Any] | None = None
         try:
-            if self._remaining is not None:
-                finish, self._remaining = self._remaining, None
-                what = await finish()
-                return what
-            await self._take_permit_and_slot()
-            instances = self.record.freeze()
-            if not instances:
-                return not_sent(self.record.operation, "all of its starts were withdrawn")
-            operation, request = wire_request(self._sent_as, instances)
-            if self._events is not None:
-                self._events.sent(instances, self.core.start_limiter.rate)
-            what = await self.core.transport.attempt(operation, request, self._sent_marker)
-        finally:
-            self._release(what)
+            what = await self._attempt()
+        except BaseException:
+            self._release(None)
+            raise
+        self._release(what)
         return await self._completed(what) if _is_incomplete(what) else what
+
+    async def _attempt(self) -> Attempt[Any]:
+        """Finish the attempt that was begun without a task; if there is none, wait for permit and slot, and make one."""
+        if self._remaining is not None:
+            finish, self._remaining = self._remaining, None
+            return await finish()
+        await self._take_permit_and_slot()
+        instances = self.record.freeze()
+        if not instances:
+            return not_sent(self.record.operation, "all of its starts were withdrawn")
+        operation, request = wire_request(self._sent_as, instances)
+        if self._events is not None:
+            self._events.sent(instances, self.core.start_limiter.rate)
+        return await self.core.transport.attempt(operation, request, self._sent_marker)
 
     async def _take_permit_and_slot(self) -> None:
         """Wait for a permit, and then for a concurrency slot."""

@@ -188,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = HttpResponseParser(self)
         self._unusable = False
 
-    def get_buffer(self, _: int, /) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 asyncio names it
         """Return where data is received."""
         return self._buffer
 

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -473,22 +473,27 @@ async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             listener.close()
 
 
-@contextmanager
-def timed(took: list[float]) -> Generator[None]:
-    """Add the seconds that the block takes, also where it raises."""
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        took.append(time.perf_counter() - began)
-
-
 @asynccontextmanager
 async def loop_errors() -> AsyncGenerator[list[str]]:
     """Collect the loop's reports of the servers' handshakes, which are expected to fail."""
     reports: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(str(context)))
     yield reports
+
+
+async def unsent_start(kind: type[Exception], given: dict[str, Any]) -> tuple[Any, float]:
+    """Start a task with a new client; return the error, and how many seconds the start took."""
+    began = 0.0
+    async with loop_errors():
+        with pytest.raises(kind) as caught:
+            async with aioecs.Client(**given) as client:
+                repr(client)
+                began = time.perf_counter()
+                try:
+                    await client.start_task(REQUEST)
+                finally:
+                    began -= time.perf_counter()
+    return caught.value, -began
 
 
 @pytest.mark.parametrize("transport", ["auto", "botocore"])
@@ -506,25 +511,17 @@ async def test_nothing_is_sent(
     given: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": setup.server.url, **KEYS, "retries": QUICK}
     given |= await cause(setup) | {"transport": transport}
     clocks = QUICK.max_attempts * (SHORT_TIMEOUTS.connect + MARGIN) if cause in BY_CLOCK else 0.0
-    took: list[float] = []
-    for _ in range(3):  # a machine that is busy with other things may take longer once
-        took.clear()
-        async with loop_errors():
-            with pytest.raises(kind) as caught:
-                async with aioecs.Client(**given) as client:
-                    repr(client)
-                    with timed(took):
-                        await client.start_task(REQUEST)
-        if sum(took) + BACKOFFS <= WITHIN + clocks:
-            break
-    assert sum(took) + BACKOFFS <= WITHIN + clocks
-    assert type(caught.value) is kind
-    assert isinstance(caught.value, aioecs.ECSError)
-    assert all(start.outcome is Outcome.NOT_SENT for start in caught.value.starts)
-    assert names in str(caught.value)
+    error, seconds = await unsent_start(kind, given)
+    if seconds + BACKOFFS > WITHIN + clocks:  # a machine that is busy with other things may take longer once
+        error, seconds = await unsent_start(kind, given)
+    assert seconds + BACKOFFS <= WITHIN + clocks
+    assert type(error) is kind
+    assert isinstance(error, aioecs.ECSError)
+    assert all(start.outcome is Outcome.NOT_SENT for start in error.starts)
+    assert names in str(error)
     for server in (setup.server, *setup.others):
         assert not [head for head in server.heads if "AmazonEC2ContainerService" in head]
-    texts = [str(caught.value), repr(caught.value), "".join(traceback.format_exception(caught.value)), caplog.text]
+    texts = [str(error), repr(error), "".join(traceback.format_exception(error)), caplog.text]
     texts += [f"{each.msg} {each.args}" for each in caplog.records]
     assert SECRET not in "\n".join(texts)
 
@@ -532,14 +529,9 @@ async def test_nothing_is_sent(
 @pytest.mark.parametrize("transport", ["auto", "botocore"])
 async def test_with_the_default_backoffs(transport: Any) -> None:
     """A refused connection is tried again for less than 2 seconds."""
-    took: list[float] = []
-    keys: dict[str, Any] = dict(KEYS)
-    async with aioecs.Client("us-east-1", endpoint_url=NOWHERE, transport=transport, **keys) as client:
-        for _ in range(3):  # as above
-            took.clear()
-            with pytest.raises(ConnectionFailed) as caught, timed(took):
-                await client.start_task(REQUEST)
-            if sum(took) <= WITHIN:
-                break
-    assert [start.outcome for start in caught.value.starts] == [Outcome.NOT_SENT]
-    assert sum(took) <= WITHIN
+    given: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": NOWHERE, "transport": transport, **KEYS}
+    error, seconds = await unsent_start(ConnectionFailed, given)
+    if seconds > WITHIN:
+        error, seconds = await unsent_start(ConnectionFailed, given)
+    assert [start.outcome for start in error.starts] == [Outcome.NOT_SENT]
+    assert seconds <= WITHIN
