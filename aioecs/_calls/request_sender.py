@@ -121,7 +121,7 @@ class RequestSender(Taskless, ABC):
         return await self._completed(what) if _is_incomplete(what) else what
 
     async def _attempt(self) -> Attempt[Any]:
-        """Finish the attempt that was begun without a task; if there is none, wait for permit and slot, and make one."""
+        """Finish the attempt that was begun without a task, or make one, with a permit and a slot."""
         if self._remaining is not None:
             finish, self._remaining = self._remaining, None
             return await finish()
