@@ -97,7 +97,7 @@ class RequestSender(Taskless, ABC):
             return
         self._release(what)
         if _is_incomplete(what):
-            self._remaining = partial(self._completed, what)
+            self._remaining = partial(_answered, what)
             self._finish_in_task()
         else:
             self._attempt_ended(what)
@@ -172,6 +172,11 @@ class RequestSender(Taskless, ABC):
         """Return the answer with such tasks described."""
         self._sent_marker.answer = what  # a cancel of the read must not lose it
         return await filled_in(self.core, self._sent_as.cluster, what, bare_tasks(what.answer))
+
+
+async def _answered(what: Attempt[Any]) -> Attempt[Any]:
+    """Return the outcome of an attempt that has ended: the task that sends goes on with it."""
+    return what
 
 
 def _is_incomplete(what: Attempt[Any]) -> TypeGuard[Answered[RunTaskResponse]]:
