@@ -1,8 +1,8 @@
-"""Carries out one StartTask or RunTask as the state machine says: an action at a time, whose result goes to it.
+"""Carries out one StartTask or RunTask: a background task that does what the state machine says.
 
-The client owns the call, so it outlives its callers. Its first send may need no task (see `request_sender`); every
-other action is carried out in a background task. An input from outside (a withdrawal, the end of the clock) cuts short
-what can be cut without losing anything: a backoff, a lookup, and a send of which no byte of the body has been written.
+The client owns the task, so it outlives its callers. It does one action at a time and gives the result to the state
+machine. An input from outside (a withdrawal, the end of the clock) cuts short what can be cut without losing
+anything: a backoff, a lookup, and a send of which no byte of the body has been written.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
 
-from aioecs._calls.call_actions import ReconcilerProtocol, ambiguous_call_of, result_of_cut_send, stop_tasks
-from aioecs._calls.request_sender import RequestSender
+from aioecs._calls.call_actions import ReconcilerProtocol, ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
+from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
     BACKOFF_ENDED,
@@ -32,31 +31,36 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import result_of
-from aioecs._model.attempt import Answered, Attempt
+from aioecs._model.attempt import Answered, Rejected
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.background_tasks import log_failure, take_back_cancels
+from aioecs._runtime.background_tasks import take_back_cancels
 from aioecs._runtime.cancellation_monitor import resolve
 from aioecs._runtime.client_core import Core
+from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import CallEvents
-from aioecs._transport.transport import SentMarker
+from aioecs._transport.transport import NEVER_SENT, SentMarker
 from aioecs.errors import ECSError
 
-_NAME = "aioecs starts tasks"
 
-
-class Call(RequestSender):
+class Call:
     """A call in progress, from `begin` until every start of it has an outcome."""
 
     def __init__(
         self, core: Core, record: CallRecord, sent_as: StartTaskRequest | RunTaskRequest, reconciler: ReconcilerProtocol
     ) -> None:
         """Take the record of the call, and the request as it is sent: with its token."""
-        super().__init__(core, record, sent_as)
+        self.core = core
+        self.record = record
+        self._sent_as = sent_as
         self._reconciler = reconciler
+        self._sent_marker = NEVER_SENT
+        self._request_id: str | None = None
+        self._permit: float | None = None
+        self._events: CallEvents | None = None
         self._reported: tuple[StartResult, ...] | None = None
         self._task: asyncio.Task[None] | None = None
         self._first_action: Action = FINISH
@@ -69,13 +73,15 @@ class Call(RequestSender):
         self.ended: bool = False
         self.on_change: Callable[[Phase], None] | None = None
         """Called with the phase whenever something has happened and the call has not ended."""
+        self.may_send: Callable[[], bool] | None = None
+        """Checked in the last step before each send; while it returns False, nothing is sent."""
         self.withdrawn: str | None = None
         """Why the last caller withdrew it; None while a caller still wants it."""
         self.undelivered: bool = False
         """A caller has left before the outcome was final: it goes to `on_settled` and the log."""
 
     def begin(self, permit: float | None = None, callers: tuple[Context, ...] = ()) -> None:
-        """Begin the call; `permit` is the rate limiter's for its first send, if it has one.
+        """Begin the call in a background task; `permit` is the rate limiter's for its first send, if it has one.
 
         `callers` are the contexts of the other callers that share the call.
         """
@@ -83,19 +89,7 @@ class Call(RequestSender):
         if self.core.emit is not None:
             self._events = CallEvents(self.core.emit, self.record)
             self._events.begun(callers)
-        action = call_state.begin(self.record, self.core.now)
-        try:
-            sent = isinstance(action, Send) and self._send_at_once()
-        except BaseException:  # such as a KeyboardInterrupt: no caller will wait for it
-            self.undelivered = True
-            if not self._sent_marker.body_started:
-                self._end()
-            raise
-        if sent:
-            self._action = action
-            self._watch_clock()
-        else:
-            self._begin_task(action)
+        self._begin_task(call_state.begin(self.record, self.core.now))
 
     def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that the end of the call resolves; its owner may resolve or cancel it sooner."""
@@ -133,34 +127,9 @@ class Call(RequestSender):
 
     def _begin_task(self, action: Action) -> None:
         self.ended, self.record.over, self._first_action = False, False, action
-        self._task = self.core.background_tasks.own(self._run(action), _NAME, ended=self._ended_before_start)
-
-    def _finish_in_task(self) -> None:
-        action, self._action = self._action or FINISH, None
-        self._begin_task(action)
-
-    def _attempt_ended(self, what: Attempt[Any]) -> None:
-        """Go on after an attempt that no task awaited: end the call, or begin a task for what is left to do."""
-        self._action = None
-        self._cancel_lookup()
-        try:
-            action = self._advance(what) or FINISH
-        except BaseException as error:
-            self.record.ambiguous = True  # a defect of ours must not end as "nothing was started"
-            self._end()
-            if not isinstance(error, Exception):
-                raise
-            log_failure(_NAME, error)
-            return
-        if isinstance(action, Finish) or self.core.closing:
-            self._end()
-        else:
-            self._begin_task(action)
-
-    def cancel(self) -> None:
-        """End the call whose attempt no task awaits: its client is closed."""
-        self.undelivered = True
-        self._cut_attempt()
+        self._task = self.core.background_tasks.own(
+            self._run(action), "aioecs starts tasks", ended=self._ended_before_start
+        )
 
     def _ended_before_start(self, task: asyncio.Task[None]) -> None:
         """End the call if the event loop's end cancelled its task before the first step."""
@@ -187,7 +156,6 @@ class Call(RequestSender):
 
     def _end(self) -> None:
         self.ended, self.record.over, self._action = True, True, None
-        self._release(None)
         self.core.deadlines.drop(self)
         if self._events is not None:
             self._events.settled(self.withdrawn)
@@ -240,18 +208,15 @@ class Call(RequestSender):
         return isinstance(self._action, Send) and self._sent_marker.body_started
 
     def _interrupt(self) -> None:
-        if self._in_flight is not None:
-            self.core.loop.call_soon(self._cut_attempt, context=self._context)
-        elif not self._interrupting and self._task is not None:
+        if not self._interrupting and self._task is not None:
             self._interrupting, self._sent_marker.may_send = True, bool  # False: a writer of its own begins nothing now
             self._task.cancel()
 
     async def _carry_out(self, action: Send | BackOff | LookUp | Stop) -> CallInput | None:
         """Do the action, and return its result; None if it was cut short and nothing is lost by that."""
-        if self._remaining is None:
-            self._sent_marker = SentMarker(may_send=self.may_send)
-            if self._inputs:
-                return self._result_if_cut(action)
+        self._sent_marker = SentMarker(may_send=self.may_send)
+        if self._inputs:
+            return self._result_if_cut(action)
         self._action = action
         try:
             if isinstance(action, Send):
@@ -269,7 +234,9 @@ class Call(RequestSender):
             return what
         finally:
             self._action = None
-            self._cancel_lookup()
+            if self._lookup is not None:
+                self._lookup.cancel()
+                self._lookup = None
 
     async def _look_up_while_waiting(self) -> None:
         """Look the token up while the answer is awaited, and stop waiting once a lookup shows all its tasks."""
@@ -283,11 +250,6 @@ class Call(RequestSender):
             if len(lookup.tasks) >= len(self.record.open) and self.record.adopts:
                 self._interrupt()
                 return
-
-    def _cancel_lookup(self) -> None:
-        lookup, self._lookup = self._lookup, None
-        if lookup is not None:
-            lookup.cancel()
 
     def _goes_on_after(self, cancelled: asyncio.CancelledError) -> bool:
         """Return whether the task goes on after a cancel: our own cut, or the first cancel by the end of the loop.
@@ -318,6 +280,43 @@ class Call(RequestSender):
             self._request_id = answer.request_id if isinstance(answer, Answered) else None
             return answer
         return result_of_cut_send(self.record, sent=self._sent_marker.body_started)
+
+    async def _send(self) -> CallInput:
+        """Send the request once it has a permit and a concurrency slot; starts withdrawn until then are not in it."""
+        limiter, concurrency = self.core.start_limiter, self.core.concurrency
+        permit, self._permit = self._permit, None
+        if permit is None and (permit := limiter.try_acquire()) is None:
+            asked_at = self.core.now
+            permit = await limiter.acquire(Priority.START)
+            if self._events is not None:
+                self._events.rate_limited(self.core.now - asked_at)
+        throttled = False
+        try:
+            if not concurrency.try_take():
+                await concurrency.take(Priority.START)
+            try:
+                instances = self.record.freeze()
+                if not instances:
+                    return not_sent(self.record.operation, "all of its starts were withdrawn")
+                operation, request = wire_request(self._sent_as, instances)
+                if self._events is not None:
+                    self._events.sent(instances, limiter.rate)
+                what = await self.core.transport.attempt(operation, request, self._sent_marker)
+            finally:
+                concurrency.release()
+            throttled = isinstance(what, Rejected) and what.error.throttled
+        finally:
+            if self._sent_marker.body_started:
+                limiter.answered(permit, throttled)
+            else:
+                limiter.unsent(permit)
+        if isinstance(what, Answered):
+            self._request_id = what.request_id
+        self.core.throttled += throttled
+        if not self.record.is_run or not isinstance(what, Answered) or not (bare := bare_tasks(what.answer)):
+            return what
+        self._sent_marker.answer = what  # a cancel of the read must not lose it
+        return await filled_in(self.core, self._sent_as.cluster, what, bare)
 
     async def _back_off(self, action: BackOff) -> BackoffEnded:
         await asyncio.sleep(action.until - self.core.now)

@@ -19,7 +19,7 @@ from aioecs._runtime.cancellation_monitor import resolve
 
 CALLERS_PER_CHECK = 8
 """Callers that a pass of the loop admits between two readings of the clock."""
-ADMITTING_TIME = 0.005  # in seconds: how long one pass of the loop admits callers before it queues the next ones
+ADMITTING_TIME = 0.002  # in seconds: how long one pass of the loop admits callers before it queues the next ones
 
 
 class AdmissionGate:

@@ -1,10 +1,9 @@
-"""What a client has in flight, never in a caller's task: asyncio tasks of its own, and requests that need none."""
+"""The asyncio tasks that a client owns: every request runs in one of them, never in a caller's task."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,16 +14,8 @@ Ended = Callable[[asyncio.Task[Any]], None]
 _log = logging.getLogger("aioecs")
 
 
-class Taskless(ABC):
-    """What is in flight without a task."""
-
-    @abstractmethod
-    def cancel(self) -> None:
-        """End it: the client is closed."""
-
-
 class BackgroundTasks:
-    """A supervised set of plain asyncio tasks, and of what is in flight without one.
+    """A supervised set of plain asyncio tasks.
 
     Not a task group: a client may be entered in one task of a loop and left in another, and a caller's cancel must
     not reach them.
@@ -32,21 +23,9 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[Any], Ended | None] = {}
-        self._taskless: dict[Taskless, None] = {}
-        self._last_ended: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._tasks) + len(self._taskless)
-
-    def add_taskless(self, each: Taskless) -> None:
-        """Own it until it is removed."""
-        self._taskless[each] = None
-
-    def remove_taskless(self, each: Taskless) -> None:
-        """Give up what has ended; do nothing if it isn't here."""
-        self._taskless.pop(each, None)
-        if not self._taskless and self._last_ended is not None and not self._last_ended.done():
-            self._last_ended.set_result(None)
+        return len(self._tasks)
 
     def own(
         self, work: Coroutine[Any, Any, T], name: str, *, awaited: bool = False, ended: Ended | None = None
@@ -77,28 +56,23 @@ class BackgroundTasks:
             ended(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):  # a KeyboardInterrupt goes to the caller of the event loop by itself
-            log_failure(task.get_name(), error)
+            text, fields = "a background task ended with an error: %s", {"error": type(error).__name__}
+            _log.error(text, task.get_name(), exc_info=error, extra=fields)
 
     async def drained(self, seconds: float) -> bool:
         """Wait until all of them have ended, `seconds` at most; return whether they have."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
         while (left := ends - loop.time()) > 0:  # one may begin another
-            awaited: list[asyncio.Future[Any]] = [*self._tasks]
-            if not awaited and self._taskless:
-                self._last_ended = loop.create_future()
-                awaited.append(self._last_ended)
-            if awaited:
-                await asyncio.wait(awaited, timeout=left)
+            if self._tasks:
+                await asyncio.wait(tuple(self._tasks), timeout=left)
             await asyncio.sleep(0)  # what follows a forgotten one comes in the next step of the loop
-            if not len(self):
+            if not self._tasks:
                 break
-        return not len(self)
+        return not self._tasks
 
     def cancel(self) -> None:
         """Cancel all that have not ended."""
-        for each in tuple(self._taskless):
-            each.cancel()
         for task in tuple(self._tasks):
             task.cancel()
 
@@ -120,12 +94,6 @@ class TaskGroup(asyncio.TaskGroup):
             if raised is error:
                 raise
             raise asyncio.CancelledError from raised
-
-
-def log_failure(name: str, error: Exception) -> None:
-    """Log the error that something in the background ended with, which is a defect of ours."""
-    text, fields = "a background task ended with an error: %s", {"error": type(error).__name__}
-    _log.error(text, name, exc_info=error, extra=fields)
 
 
 def later_task(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:

@@ -7,7 +7,7 @@ tokens, are kept out of the log.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from botocore.exceptions import InvalidConfigError, NoCredentialsError
@@ -42,9 +42,6 @@ class CredentialSource:
     def _take(self, credentials: Any) -> None:
         self._credentials: Any = credentials
         self._is_due: Callable[[], bool] | None = getattr(credentials, "refresh_needed", None)
-        self._get_frozen: Callable[[], Coroutine[Any, Any, Any]] | None = None
-        if credentials is not None:
-            self._get_frozen = credentials.get_frozen_credentials
 
     @property
     def name(self) -> str:
@@ -65,13 +62,6 @@ class CredentialSource:
         if self._keys is None or frozen != self._frozen:
             self._keys, self._frozen = _check(Keys.from_frozen(frozen)), frozen
         return self._keys
-
-    def current_now(self) -> Keys | None:
-        """Return the current credentials; None where they have to be fetched first, or can't be."""
-        if self._get_frozen is None or (self._is_due is not None and self._is_due()):
-            return None
-        frozen = _result_now(self._get_frozen())
-        return self._keys if frozen == self._frozen else None
 
     async def refresh(self, used: Keys | None) -> bool:
         """Replace rejected credentials, once for all requests that used them; return False if that is not possible."""
@@ -102,16 +92,6 @@ class CredentialSource:
                     return await fetching
         except TimeoutError as timeout_error:
             raise TimeoutError(str(timeout_error) or f"no answer within {self._timeout:g} s") from timeout_error
-
-
-def _result_now(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of a coroutine that ends without a wait; None if it waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as ended:
-        return ended.value
-    coroutine.close()
-    return None
 
 
 def _check(keys: Keys) -> Keys:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aioecs._model.attempt import Attempt
 from aioecs._model.codec.shape import Shape
 from aioecs._transport.botocore.botocore_transport import BotocoreTransport
 from aioecs._transport.native.native_transport import NativeTransport
 from aioecs._transport.redaction import redacted_text
-from aioecs._transport.transport import AttemptInFlight, Ended, Operation, SentMarker
+from aioecs._transport.transport import Operation, SentMarker
 
 R = TypeVar("R", bound=Shape)
 
@@ -74,13 +74,6 @@ class RecoveringTransport:
         if self._open_native is not None and not self._trying and self._now() >= self._due:
             await self._try_native(self._open_native)
         return await self._current.attempt(operation, request, sent_marker)
-
-    def begin(
-        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
-    ) -> AttemptInFlight | None:
-        """Send the request now, if the native transport is in use and needs no wait; else return None."""
-        current = self._current
-        return current.begin(operation, request, sent_marker, ended) if isinstance(current, NativeTransport) else None
 
     async def close(self) -> None:
         """Close the connections of the native transport, if it was opened."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
@@ -137,27 +137,3 @@ class Transport(Protocol):
         the outcome if the answer arrived together with the cancel.
         """
         ...
-
-
-@attrs.frozen(eq=False)
-class Unfinished:
-    """The answer of an attempt that goes on: `finish()` is awaited for its outcome, as `Transport.attempt` is."""
-
-    finish: Callable[[], Awaitable[Attempt[Any]]]
-
-
-class AttemptInFlight(Protocol):
-    """An attempt whose request is sent and whose answer is awaited."""
-
-    def cut(self) -> None:
-        """Close its connection; its end is not reported any more."""
-        ...
-
-
-Ended = Callable[[Attempt[Any] | Unfinished], object]
-"""Receives the outcome of an attempt in flight, once, in a later step of the loop than that which sent it."""
-Begin = Callable[[Operation[Any], Shape, SentMarker, Ended], AttemptInFlight | None]
-"""Sends a request within this step of the loop, so that the attempt needs no task; its outcome goes to `Ended`.
-
-It returns None if that takes a wait: nothing was sent then. A transport that can do this has it as its method `begin`.
-"""

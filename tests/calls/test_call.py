@@ -92,21 +92,18 @@ MOMENTS = [
     "queued",
     "unsent",
     "on the wire",
-    "sent at once",
     "backing off",
     "looking up",
     "finding nothing",
     "removing duplicates",
     "ended",
 ]
-IN_FLIGHT = ("on the wire", "sent at once")
-"""Sent by a task of the call, which awaits the answer, and sent in the step that began the call."""
 
 
 async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     """Set the scene: a call that has come as far as the moment."""
     received: Settled = []
-    transport = FakeTransport(begins=moment == "sent at once")
+    transport = FakeTransport()
     more = {"timeouts": CLOCKS, **more}
     core = make_core(
         transport,
@@ -124,7 +121,7 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
         state = core.concurrency.held(Priority.STOP)
         await state.__aenter__()
         scene.let_go = core.concurrency.release
-    if moment in ("unsent", *IN_FLIGHT):
+    if moment in ("unsent", "on the wire"):
         held = HeldAttempt(unsent=moment == "unsent")
         transport.handlers["start_task"] = held
         scene.let_go = held.gate.set
@@ -234,7 +231,6 @@ def test_throttles_are_counted_and_backed_off_from() -> None:
         ("queued", {"all": Outcome.NOT_SENT}, []),
         ("unsent", {"all": Outcome.NOT_SENT}, ["StartTask"]),
         ("on the wire", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
-        ("sent at once", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
         ("backing off", {"all": Outcome.NOT_SENT}, ["StartTask"]),
         ("looking up", {"stop": Outcome.STOPPED, "keep": Outcome.STARTED, "abandon": Outcome.UNKNOWN}, ["StartTask"]),
         ("finding nothing", {"all": Outcome.UNKNOWN}, ["StartTask"]),
@@ -280,7 +276,7 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
 
     async def main() -> None:
         scene = await at(moment)
-        can_end_now = moment not in (*IN_FLIGHT, "removing duplicates")
+        can_end_now = moment not in ("on the wire", "removing duplicates")
         assert scene.call.can_end_now is can_end_now
         scene.call.withdraw("abandon", "bored")
         await iterations(5)
@@ -292,12 +288,11 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
     run_in_virtual_time(main())
 
 
-@pytest.mark.parametrize("moment", IN_FLIGHT)
-def test_an_abandoned_request_is_reported_when_it_is_answered(moment: str) -> None:
+def test_an_abandoned_request_is_reported_when_it_is_answered() -> None:
     """It goes on in the background, and a late task is not lost."""
 
     async def main() -> None:
-        scene = await at(moment)
+        scene = await at("on the wire")
         scene.call.withdraw("abandon", "bored")
         scene.call.outcome_undelivered()
         await asyncio.sleep(3)
@@ -328,15 +323,14 @@ def test_reconciling_goes_on_in_the_background_until_absence_is_certain() -> Non
         (unknown_task, Outcome.STARTED, ["and could not be stopped", "could not be"]),
     ],
 )
-@pytest.mark.parametrize("moment", IN_FLIGHT)
 def test_a_failed_stop_leaves_the_outcome_to_be_reported(
-    moment: str, answer: Any, outcome: Outcome, warned: list[str], caplog: pytest.LogCaptureFixture
+    answer: Any, outcome: Outcome, warned: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the permission to stop there is one warning, however many tasks it is about; other errors name theirs."""
 
     async def main() -> None:
         for _ in range(2):
-            scene = await at(moment, count=3, warned=warned_of)
+            scene = await at("on the wire", count=3, warned=warned_of)
             scene.transport.handlers["stop_task"] = answer
             scene.call.withdraw("stop", "bored")
             scene.let_go()
@@ -349,12 +343,11 @@ def test_a_failed_stop_leaves_the_outcome_to_be_reported(
     assert all(any(text in warning for text in warned) for warning in warnings)
 
 
-@pytest.mark.parametrize("moment", IN_FLIGHT)
-def test_a_stop_whose_answer_was_lost_is_asked_for_again(moment: str) -> None:
+def test_a_stop_whose_answer_was_lost_is_asked_for_again() -> None:
     """Stopping twice does no harm."""
 
     async def main() -> None:
-        scene = await at(moment, count=2)
+        scene = await at("on the wire", count=2)
         scene.transport.handlers["stop_task"] = lost
         scene.core.loop.call_later(
             0.5, lambda: scene.transport.handlers.update(stop_task=FakeTransport().handlers["stop_task"])
@@ -393,7 +386,6 @@ def test_who_leaves_before_it_is_on_the_wire_is_not_in_it(leaving: tuple[int, ..
         ("queued", CallTimeout, Outcome.NOT_SENT, 60),
         ("unsent", CallTimeout, Outcome.NOT_SENT, 60),
         ("on the wire", StartUnknown, Outcome.UNKNOWN, 68),
-        ("sent at once", StartUnknown, Outcome.UNKNOWN, 68),
         ("backing off", CallTimeout, Outcome.NOT_SENT, 60),
         ("looking up", StartUnknown, Outcome.UNKNOWN, 60),
     ],
@@ -416,12 +408,11 @@ def test_at_the_end_of_its_clock_nothing_new_is_begun(
     run_in_virtual_time(main())
 
 
-@pytest.mark.parametrize("moment", IN_FLIGHT)
-def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned(moment: str) -> None:
+def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> None:
     """Learnt: returned."""
 
     async def main() -> None:
-        scene = await at(moment)
+        scene = await at("on the wire")
         scene.core.loop.call_later(CLOCKS.call + CLOCKS.settle - 1, scene.let_go)
         assert await scene.end() == (Outcome.STARTED,)
         assert isinstance(scene.call.result(), StartTaskResponse)
@@ -442,7 +433,7 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
         raise AssertionError
 
     async def main() -> None:
-        call = make_call(make_core(FakeTransport(begins=False, start_task=late), timeouts=CLOCKS))
+        call = make_call(make_core(FakeTransport(start_task=late), timeouts=CLOCKS))
         call.begin()
         await call.end_waiter()
         answer = call.result()
@@ -453,12 +444,11 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
     run_in_virtual_time(main())
 
 
-@pytest.mark.parametrize("moment", IN_FLIGHT)
-def test_a_withdrawal_gives_the_clock_time_to_settle(moment: str) -> None:
+def test_a_withdrawal_gives_the_clock_time_to_settle() -> None:
     """One second before its end: the answer that comes later is learnt, and its task stopped."""
 
     async def main() -> None:
-        scene = await at(moment)
+        scene = await at("on the wire")
         scene.core.loop.call_later(CLOCKS.call - 1, scene.call.withdraw, "stop", "bored")
         scene.core.loop.call_later(CLOCKS.call + 4, scene.let_go)
         assert await scene.end() == (Outcome.STOPPED,)
@@ -574,7 +564,6 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         ("queued", Outcome.NOT_SENT),
         ("unsent", Outcome.NOT_SENT),
         ("on the wire", Outcome.UNKNOWN),
-        ("sent at once", Outcome.UNKNOWN),
         ("backing off", Outcome.NOT_SENT),
         ("looking up", Outcome.UNKNOWN),
         ("removing duplicates", Outcome.STARTED),
@@ -620,7 +609,7 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
         sent_marker.body_started = True
         raise ZeroDivisionError("a bug")
 
-    core = make_core(FakeTransport(begins=False, start_task=broken))
+    core = make_core(FakeTransport(start_task=broken))
     call = make_call(core)
     call.begin()
     await call.end_waiter()
@@ -632,13 +621,12 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
 # Reported ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", IN_FLIGHT)
-def test_an_undelivered_outcome_goes_to_on_settled_and_the_log(moment: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_undelivered_outcome_goes_to_on_settled_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO, with token and tasks and no secret; once, whether that is said before or after the end."""
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main(before: bool) -> None:
-        scene = await at(moment)
+        scene = await at("on the wire")
         scene.call.withdraw("keep", "bored")
         if before:
             scene.call.outcome_undelivered()
@@ -690,16 +678,15 @@ async def test_a_request_that_could_not_be_sent_is_not_ambiguous() -> None:
 
 def test_everything_of_the_model_is_at_hand() -> None:
     """The moments of these tests are all that a call can be at."""
-    assert len(MOMENTS) == len(set(MOMENTS)) == 10
+    assert len(MOMENTS) == len(set(MOMENTS)) == 9
     assert aioecs.Outcome is Outcome
 
 
-@pytest.mark.parametrize("moment", IN_FLIGHT)
-def test_a_cancelled_call_that_hangs_is_looked_up_at_once(moment: str) -> None:
+def test_a_cancelled_call_that_hangs_is_looked_up_at_once() -> None:
     """Its answer never comes, and its task shows: it is found and stopped within a second, not reported as unknown."""
 
     async def main() -> None:
-        scene = await at(moment)
+        scene = await at("on the wire")
         scene.call._reconciler = found()
         scene.call.withdraw("stop", "bored")
         await scene.call.end_waiter()
@@ -724,7 +711,7 @@ def test_what_is_cut_before_it_is_sent_stays_unsent(by: str) -> None:
         raise AssertionError
 
     async def work() -> None:
-        call = make_call(make_core(FakeTransport(begins=False, start_task=cut), timeouts=CLOCKS))
+        call = make_call(make_core(FakeTransport(start_task=cut), timeouts=CLOCKS))
         call.begin()
         await asyncio.sleep(1)
         if by == "withdrawal":

@@ -94,17 +94,17 @@ except KeyboardInterrupt:
 
 IN_A_LOOKUP = """
 import os, signal
-from aioecs._transport.native.connection import Connection
+from aioecs._transport.transport import SentMarker
 
-begin = Connection.begin
+begin_body = SentMarker.begin_body
 
-def begin_and_interrupt(self, request, *args):
-    begin(self, request, *args)
-    if b"ListTasks" in request and interrupts:
-        os.kill(os.getpid(), interrupts.pop())
+def begin_and_interrupt(self):
+    begin_body(self)
+    if requests.pop():
+        os.kill(os.getpid(), signal.SIGINT)
 
-interrupts = [signal.SIGINT]
-Connection.begin = begin_and_interrupt
+requests = [False] * 1000 + [True, False]  # the first is the start, and the second a lookup
+SentMarker.begin_body = begin_and_interrupt
 """
 
 

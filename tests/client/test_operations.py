@@ -72,7 +72,7 @@ def answering(*script: Attempt[Any] | Shape) -> Handler:
 @asynccontextmanager
 async def entry_points(**says: Handler) -> AsyncIterator[tuple[EntryPoints, FakeTransport]]:
     """Open them; no background task is left when they are closed."""
-    transport = FakeTransport(begins=True, **says)
+    transport = FakeTransport(**says)
     core = make_core(transport)
     yield EntryPoints(core), transport
     assert await core.background_tasks.drained(0)

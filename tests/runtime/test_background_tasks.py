@@ -11,7 +11,7 @@ from engine_transport import engine_client
 from virtual_time import iterations, run_in_virtual_time
 
 from aioecs import RunTaskRequest, StartTaskRequest
-from aioecs._runtime.background_tasks import BackgroundTasks, TaskGroup, Taskless
+from aioecs._runtime.background_tasks import BackgroundTasks, TaskGroup
 
 
 async def test_a_task_belongs_to_the_client_until_it_ends() -> None:
@@ -264,22 +264,3 @@ async def test_an_interrupt_in_the_body_of_a_group_stays_one() -> None:
     with pytest.raises(SystemExit):
         await interrupted_body()
     assert cancelled.is_set()
-
-
-async def test_what_is_in_flight_without_a_task_is_counted_drained_and_cancelled() -> None:
-    """Beside tasks, or alone."""
-
-    class InFlight(Taskless):
-        def cancel(self) -> None:
-            background_tasks.remove_taskless(self)
-
-    background_tasks, one, other = BackgroundTasks(), InFlight(), InFlight()
-    background_tasks.add_taskless(one)
-    background_tasks.add_taskless(other)
-    background_tasks.remove_taskless(one)
-    background_tasks.remove_taskless(one)
-    assert len(background_tasks) == 1
-    assert not await background_tasks.drained(0.001)
-    asyncio.get_running_loop().call_soon(background_tasks.cancel)
-    assert await background_tasks.drained(60)
-    assert len(background_tasks) == 0

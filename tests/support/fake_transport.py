@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -20,7 +20,7 @@ from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
 from aioecs._model.codec.shape import Shape
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import ConcurrencyLimit
-from aioecs._transport.transport import AttemptInFlight, Ended, Operation, SentMarker
+from aioecs._transport.transport import Operation, SentMarker
 from aioecs.errors import AnswerLost, ECSError, ThrottlingException
 
 R = TypeVar("R", bound=Shape)
@@ -31,44 +31,7 @@ INSTANCES = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/defaul
 Handler = Callable[[Any, SentMarker], Awaitable[Attempt[Any]]]
 
 
-class BeginsAttempts:
-    """A transport that begins what its `attempt` does: the request counts as written before that runs."""
-
-    def attempt(
-        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker
-    ) -> Coroutine[Any, Any, Attempt[Any]]:
-        """Make the attempt."""
-        raise NotImplementedError
-
-    def begin(
-        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
-    ) -> AttemptInFlight | None:
-        """Begin the attempt, and report its outcome."""
-        if sent_marker.may_send is not None and not sent_marker.may_send():
-            return None
-        sent_marker.begin_body()
-        return BegunAttempt(self.attempt(operation, request, sent_marker), ended)
-
-
-class BegunAttempt:
-    """An attempt that is under way."""
-
-    def __init__(self, attempt: Coroutine[Any, Any, Attempt[Any]], ended: Ended) -> None:
-        self._ended: Ended | None = ended
-        self._task = asyncio.get_running_loop().create_task(attempt)
-        self._task.add_done_callback(self._report)
-
-    def cut(self) -> None:
-        """End it; nothing is reported."""
-        self._ended = None
-        self._task.cancel()
-
-    def _report(self, task: asyncio.Task[Attempt[Any]]) -> None:
-        if self._ended is not None and not task.cancelled():
-            self._ended(task.result())
-
-
-class FakeTransport(BeginsAttempts):
+class FakeTransport:
     """A transport that answers with the handler of each operation, and keeps the requests."""
 
     kind = "fake"
@@ -77,9 +40,7 @@ class FakeTransport(BeginsAttempts):
     region = "us-east-1"
     partition = "aws"
 
-    def __init__(self, *, begins: bool = True, **handlers: Handler) -> None:
-        """Take the handlers; without `begins` every attempt takes a wait, and so a task of the call."""
-        self.begins = begins
+    def __init__(self, **handlers: Handler) -> None:
         self.handlers: dict[str, Handler] = {
             "start_task": started,
             "stop_task": stopped,
@@ -97,13 +58,6 @@ class FakeTransport(BeginsAttempts):
         """Answer with the handler of the operation."""
         self.requests.append((operation.name, request))
         return cast("Attempt[R]", await self.handlers[operation.method](request, sent_marker))
-
-    def begin(
-        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
-    ) -> AttemptInFlight | None:
-        """Begin the attempt, unless its handler waits before it sends."""
-        waits = getattr(self.handlers[operation.method], "unsent", False)
-        return None if waits or not self.begins else super().begin(operation, request, sent_marker, ended)
 
 
 def tasks_for(request: aioecs.StartTaskRequest) -> list[aioecs.Task]:
@@ -159,11 +113,11 @@ class HeldAttempt:
         self.gate = asyncio.Event()
         self.cancelled = False
         self._then = then
-        self.unsent = unsent
+        self._unsent = unsent
 
     async def __call__(self, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
         """Wait for the gate, then answer."""
-        sent_marker.body_started = not self.unsent
+        sent_marker.body_started = not self._unsent
         self.begun.set()
         try:
             await self.gate.wait()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import attrs
@@ -60,32 +59,21 @@ class _LimitExceeded(Exception):
     """An answer exceeds a limit on its size."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """A connection, and the exchange in progress on it."""
 
     def __init__(
-        self,
-        raw_socket: socket.socket,
-        deadlines: Deadlines,
-        buffer: memoryview,
-        on_closed: Callable[[Connection], object],
+        self, raw_socket: socket.socket, deadlines: Deadlines, on_closed: Callable[[Connection], object]
     ) -> None:
-        """Take the connected socket, the deadlines of its loop, and a buffer for what arrives.
-
-        The connections of a loop may share the buffer: what is in it is parsed in the step that has received it.
-        `on_closed` is called when the connection ends.
-        """
+        """Take the connected socket and the deadlines of its loop; `on_closed` is called when the connection ends."""
         self._socket = raw_socket
-        self._buffer = buffer
         self._deadlines = deadlines
-        self._loop = asyncio.get_running_loop()
         self._on_closed = on_closed
         self._transport: Any = None  # an asyncio.Transport; the transports of other loops need not subclass it
         self._parser: HttpResponseParser
         self._fields: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
-        self._ended: Callable[[Response | Exception], object] | None = None
-        self._answer: Response | None = None
+        self._waiter: asyncio.Future[Response] | None = None
         self._timeout = 0.0
         self._headers_complete = False
         self._received = 0
@@ -96,35 +84,6 @@ class Connection(asyncio.BufferedProtocol):
 
     # --------------------------------------------------------------------------------------------------- public API
 
-    def begin(
-        self, request: bytes, sent_marker: SentMarker, timeout: float, ended: Callable[[Response | Exception], object]
-    ) -> None:
-        """Write the request; a later step of the loop calls `ended` with its complete answer, or the error, unless cut.
-
-        The answer must be complete within `timeout` seconds, else the error is a TimeoutError. A ConnectionError says
-        that the connection ended before that, or that what arrived is no HTTP.
-
-        Raises:
-            ConnectionError: the connection had ended, or `sent_marker` refused the request: it was not sent.
-        """
-        if not self.reusable:
-            raise ConnectionResetError("the connection was closed before the request was sent")
-        sent_marker.begin_body()
-        self._ended = ended
-        self._timeout = timeout
-        self._deadlines.set(self, self._loop.time() + timeout, self._time_out)
-        self._received = 0
-        self._reset_message()
-        try:
-            self._transport.write(request)
-        except Exception as error:  # noqa: BLE001 whatever it is, a part of the request may be written
-            self._loop.call_soon(self._fail, error)
-
-    def cut(self) -> None:
-        """Close the connection; the end of its exchange is not reported."""
-        self._take_ended()
-        self.abort()
-
     async def exchange(
         self,
         request: bytes,
@@ -134,26 +93,35 @@ class Connection(asyncio.BufferedProtocol):
     ) -> Response:
         """Write the request and return its answer; a cancel or an error closes the connection.
 
-        `on_late_answer` is called with an answer that arrived together with a cancel, so that it is not lost; the
-        cancel is raised nevertheless.
+        The answer must be complete within `timeout` seconds. `on_late_answer` is called with an answer that arrived
+        together with a cancel, so that it is not lost; the cancel is raised nevertheless.
 
         Raises:
-            TimeoutError, ConnectionError: as for `begin`, which they are reported by there.
+            TimeoutError: the answer was not complete in time.
+            ConnectionError: the connection ended before that, what arrived is no HTTP, or `sent_marker` refused the
+                request, which was not sent then.
         """
-        waiter: asyncio.Future[Response | Exception] = self._loop.create_future()
+        if not self.reusable:
+            raise ConnectionResetError("the connection was closed before the request was sent")
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Response] = loop.create_future()
+        self._waiter = waiter
+        self._timeout = timeout
+        self._deadlines.set(self, loop.time() + timeout, self._time_out)
+        self._received = 0
+        self._reset_message()
         try:
-            self.begin(request, sent_marker, timeout, partial(_resolve, waiter))
-            what = await waiter
+            sent_marker.begin_body()
+            self._transport.write(request)
+            return await waiter
         except BaseException:
-            self.cut()
-            if on_late_answer is not None and waiter.done() and not waiter.cancelled():
-                late = waiter.result()
-                if isinstance(late, Response):
-                    on_late_answer(late)
+            self.abort()
+            if on_late_answer is not None and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                on_late_answer(waiter.result())
             raise
-        if isinstance(what, Exception):
-            raise what
-        return what
+        finally:
+            self._deadlines.drop(self)
+            self._waiter = None
 
     @property
     def reusable(self) -> bool:
@@ -179,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
     def _time_out(self) -> None:
         self._fail(TimeoutError(f"no answer within {self._timeout:g} s"))
 
-    # ----------------------------------------------------------------------------------- asyncio.BufferedProtocol
+    # -------------------------------------------------------------------------------------------- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and let TCP keepalive find a peer that vanished."""
@@ -188,18 +156,14 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = HttpResponseParser(self)
         self._unusable = False
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 asyncio names it
-        """Return where data is received."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Parse what has arrived; close the connection if it is unsolicited or no HTTP."""
-        if self._ended is None:
+        if self._waiter is None or self._waiter.done():
             self.abort()  # unsolicited
             return
         try:
-            self._received += nbytes
-            self._parser.feed_data(self._buffer[:nbytes])
+            self._received += len(data)
+            self._parser.feed_data(data)
             self._bound_framing()
         except _LimitExceeded as error:
             self._fail(_connection_error("the answer is larger than any of ECS's", error))
@@ -207,22 +171,19 @@ class Connection(asyncio.BufferedProtocol):
             bound = error.__context__ if isinstance(error.__context__, _LimitExceeded) else None
             what = "the answer is no HTTP/1.1" if bound is None else "the answer is larger than any of ECS's"
             self._fail(_connection_error(what, bound or error))
-        else:
-            self._deliver()
 
     def eof_received(self) -> None:
         """Complete an answer without a stated length; asyncio then closes the connection."""
         self._unusable = True
         if self._headers_complete and not self._has_length():
             self._complete()
-            self._deliver()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the exchange in progress."""
         self._unusable = True
         when = "its answer was complete" if self._headers_complete or self._fields else "it answered"
         never_answered = not self._answered and not self._received
-        tls = self._transport.get_extra_info("ssl_object") if never_answered and self._ended is not None else None
+        tls = self._transport.get_extra_info("ssl_object") if never_answered and self._waiter is not None else None
         what = HINT if may_want_certificate(tls, exc) else f"the connection was closed before {when}"
         self._fail(_connection_error(what, exc))
         self._on_closed(self)
@@ -231,7 +192,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_begin(self) -> None:
         """Mark the connection as unusable if a second answer follows."""
-        if self._answer is not None:
+        if self._waiter is not None and self._waiter.done():
             self._unusable = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -252,7 +213,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        """Keep the answer, unless its status is 1xx: then another one follows."""
+        """Return the answer to `exchange`, unless its status is 1xx: then another one follows."""
         if self._parser.get_status_code() < 200:
             self._reset_message()
             return
@@ -274,34 +235,18 @@ class Connection(asyncio.BufferedProtocol):
         return b"content-length" in names or b"transfer-encoding" in names
 
     def _complete(self) -> None:
-        if self._answer is None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
             self._answered = True
             parts = self._parts
             body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._answer = Response(self._parser.get_status_code(), self._fields, body)
-
-    def _deliver(self) -> None:
-        """Report the answer if it is complete: once all that arrived with it is parsed."""
-        answer = self._answer
-        if answer is not None and (ended := self._take_ended()) is not None:
-            ended(answer)
+            waiter.set_result(Response(self._parser.get_status_code(), self._fields, body))
 
     def _fail(self, error: Exception) -> None:
-        """Close the connection, and report the error; an answer that was complete before it stands."""
-        answer, ended = self._answer, self._take_ended()
-        if ended is not None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
             self.abort()
-            ended(answer if answer is not None else error)
-
-    def _take_ended(self) -> Callable[[Response | Exception], object] | None:
-        ended, self._ended, self._answer = self._ended, None, None
-        self._deadlines.drop(self)
-        return ended
-
-
-def _resolve(waiter: asyncio.Future[Response | Exception], what: Response | Exception) -> None:
-    if not waiter.done():  # it is cancelled with the task that awaits it
-        waiter.set_result(what)
 
 
 def _connection_error(what: str, cause: Exception | None) -> ConnectionError:

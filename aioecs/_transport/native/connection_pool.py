@@ -24,9 +24,6 @@ _DNS_TTL = 10.0
 _STAGGER = 0.25
 """Seconds after which the next address is tried in parallel to a slow one. [RFC 8305, 5]"""
 
-_BUFFER_SIZE = 64 * 2**10
-"""Bytes that are received at a time; ten started tasks are described in 15,000 or so."""
-
 
 def _trust_any(_: Response) -> bool:
     return True
@@ -51,12 +48,10 @@ class ConnectionPool:
         self._port = port
         self._tls = tls
         self._connect_timeout = connect
-        self.answer_timeout = answer
-        """Seconds in which an answer must be complete."""
+        self._answer_timeout = answer
         self._max_idle = idle
         self._now = clock
         self._deadlines = Deadlines(asyncio.get_running_loop())
-        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
         self._none_open = asyncio.Event()
@@ -83,9 +78,12 @@ class ConnectionPool:
         Raises:
             OSError: a connection could not be opened, or it broke; a TimeoutError if a timeout expired.
         """
-        connection = self.take_idle() or await self._open_new()
-        answer = await connection.exchange(request, sent_marker, self.answer_timeout, on_late_answer)
-        self.give_back(connection, trusted=is_trusted(answer))
+        connection = self._take_idle() or await self._open_new()
+        answer = await connection.exchange(request, sent_marker, self._answer_timeout, on_late_answer)
+        if is_trusted(answer) and connection.reusable:
+            self._release(connection)
+        else:
+            connection.abort()
         return answer
 
     async def close(self) -> None:
@@ -102,8 +100,8 @@ class ConnectionPool:
 
     # ---------------------------------------------------------------------------------------------- idle connections
 
-    def take_idle(self) -> Connection | None:
-        """Return the idle connection that was used last; close those that are stale or hold unsolicited data.
+    def _take_idle(self) -> Connection | None:
+        """Return the connection that was used last; close those that are stale or hold unsolicited data.
 
         The socket itself is checked: data that arrived while the loop was busy would be read as the next answer.
         """
@@ -116,11 +114,7 @@ class ConnectionPool:
             connection.abort()
         return None
 
-    def give_back(self, connection: Connection, *, trusted: bool) -> None:
-        """Take back a connection whose exchange has ended; close it if it, or its last answer, can't be trusted."""
-        if not trusted or not connection.reusable:
-            connection.abort()
-            return
+    def _release(self, connection: Connection) -> None:
         connection.idle_since = self._now()
         self._idle.append(connection)
         if self._cleanup_timer is None:
@@ -171,7 +165,7 @@ class ConnectionPool:
         raw_socket = await aiohappyeyeballs.start_connection(
             await self._resolve(), loop=loop, happy_eyeballs_delay=_STAGGER, interleave=1
         )
-        connection = Connection(raw_socket, self._deadlines, self._buffer, self._on_closed)
+        connection = Connection(raw_socket, self._deadlines, self._on_closed)
         self._open.add(connection)
         try:
             await loop.create_connection(

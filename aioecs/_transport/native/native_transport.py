@@ -11,8 +11,7 @@ sent twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Hashable
-from functools import partial
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import attrs
@@ -24,11 +23,11 @@ from aioecs._transport.classify import classify_failure
 from aioecs._transport.credentials import EXPIRED_CODES, CredentialSource
 from aioecs._transport.native.captured_request import CapturedRequest
 from aioecs._transport.native.clock_correction import CLOCK_SKEW_CODES, ClockCorrection
-from aioecs._transport.native.connection import Connection, Response
+from aioecs._transport.native.connection import Response
 from aioecs._transport.native.connection_pool import ConnectionPool
 from aioecs._transport.native.encoding import body_of
 from aioecs._transport.native.signing import CONTENT_TYPE, Keys, Signer
-from aioecs._transport.transport import AttemptInFlight, Ended, Operation, SentMarker, Unfinished
+from aioecs._transport.transport import Operation, SentMarker
 from aioecs.errors import ECSServiceError
 
 R = TypeVar("R", bound=Shape)
@@ -73,37 +72,18 @@ class NativeTransport:
         """Send the request once and return the outcome; send it once more if ECS rejected only its signature."""
         state = _AttemptState(operation, request, sent_marker, self.read, self._clock.offset)
         try:
-            outcome: Attempt[R] = await self._send(body_of(request), state)
+            body = body_of(request)
+            outcome: Attempt[R] = await self._send(body, state)
+            if not isinstance(outcome, Rejected) or outcome.error.code not in _RETRYABLE_CODES:
+                return outcome
+            # ECS rejected the request and did nothing, so nothing counts as sent until the next first byte.
+            sent_marker.body_started = False
+            if await self._fix_rejection(outcome.error, state):
+                return self._confirm_clock(await self._send(body, state), state)
+            sent_marker.body_started = True
+            return outcome
         except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
             return classify_failure(error, operation.name, sent_marker.body_started)
-        if isinstance(outcome, Rejected) and _is_correctable(outcome):
-            return await self._correct(outcome, state)
-        return outcome
-
-    def begin(
-        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
-    ) -> AttemptInFlight | None:
-        """Send the request now if an idle connection and current credentials are at hand; else return None.
-
-        `attempt` then does the same with the waits that it takes, and reports what went wrong here.
-        """
-        connection = None
-        state = _AttemptState(operation, request, sent_marker, self.read, self._clock.offset)
-        try:
-            state.keys = keys = self._credentials.current_now()
-            if keys is None:
-                return None
-            data = self._serialize(operation.name, body_of(request), keys, state.offset)
-            connection = self._pool.take_idle()
-            if connection is None:
-                return None
-            exchange = _Exchange(state, connection, self._pool, self._correct, ended)
-            connection.begin(data, sent_marker, self._pool.answer_timeout, exchange.ended)
-        except Exception:  # noqa: BLE001 `attempt` meets it again, and makes it an outcome of the start
-            if connection is not None:
-                connection.abort()
-            return None
-        return exchange
 
     async def close(self) -> None:
         """Close the connections, and wait until they are closed."""
@@ -137,17 +117,6 @@ class NativeTransport:
         signed = self._signer.header_lines(target, body, keys, self._now() + offset)
         return f"{head}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    async def _correct(self, rejected: Rejected, state: _AttemptState) -> Attempt[Any]:
-        """Send a rejected request once more if the cause of the rejection can be corrected; return the outcome."""
-        state.sent_marker.body_started = False  # ECS did nothing, so nothing counts as sent until the next first byte
-        try:
-            if await self._fix_rejection(rejected.error, state):
-                return self._confirm_clock(await self._send(body_of(state.request), state), state)
-        except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
-            return classify_failure(error, state.operation.name, state.sent_marker.body_started)
-        state.sent_marker.body_started = True
-        return rejected
-
     async def _fix_rejection(self, error: ECSServiceError, state: _AttemptState) -> bool:
         """Correct what the request was rejected for; return False if that is not possible."""
         if error.code not in CLOCK_SKEW_CODES:
@@ -161,7 +130,9 @@ class NativeTransport:
 
     def _confirm_clock(self, outcome: Attempt[R], state: _AttemptState) -> Attempt[R]:
         """Sign later requests with this request's clock offset, if ECS accepted its signature."""
-        if isinstance(outcome, Answered) or (isinstance(outcome, Rejected) and not _is_correctable(outcome)):
+        if isinstance(outcome, Answered) or (
+            isinstance(outcome, Rejected) and outcome.error.code not in _RETRYABLE_CODES
+        ):
             self._clock.confirm(state.offset)
         return outcome
 
@@ -190,37 +161,3 @@ class _AttemptState:
         """Keep an answer that arrived together with a cancel, unless it can't be ECS's."""
         if self.take_answer(answer):
             self.sent_marker.answer = self.outcome
-
-
-@attrs.frozen(eq=False)
-class _Exchange:
-    """An attempt in flight that no task awaits."""
-
-    state: _AttemptState
-    connection: Connection
-    pool: ConnectionPool
-    correct: Callable[[Rejected, _AttemptState], Awaitable[Attempt[Any]]]
-    report: Ended
-
-    def ended(self, what: Response | Exception) -> None:
-        """Report the outcome; a rejection that may be corrected first."""
-        outcome = self._outcome_of(what)
-        if isinstance(outcome, Rejected) and _is_correctable(outcome):
-            self.report(Unfinished(partial(self.correct, outcome, self.state)))
-        else:
-            self.report(outcome)
-
-    def cut(self) -> None:
-        """Close the connection; `ended` is not called any more."""
-        self.connection.cut()
-
-    def _outcome_of(self, what: Response | Exception) -> Attempt[Any]:
-        if isinstance(what, Exception):
-            return classify_failure(what, self.state.operation.name, self.state.sent_marker.body_started)
-        self.pool.give_back(self.connection, trusted=self.state.take_answer(what))
-        return self.state.outcome
-
-
-def _is_correctable(outcome: Rejected) -> bool:
-    """Return whether ECS rejected only the signature, by credentials or a clock that may be corrected."""
-    return outcome.error.code in _RETRYABLE_CODES

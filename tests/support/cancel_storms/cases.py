@@ -19,14 +19,13 @@ import anyio
 import attrs
 import pytest
 from engine_transport import EngineTransport
-from fake_transport import BeginsAttempts
 
 import aioecs
 from aioecs import CancelToken, Outcome, StartResult, StartTaskRequest
 from aioecs._client import client as client_module
 from aioecs._model.attempt import Attempt, Lost
 from aioecs._model.codec.shape import Shape
-from aioecs._transport.transport import AttemptInFlight, Ended, Operation, SentMarker
+from aioecs._transport.transport import Operation, SentMarker
 from aioecs.errors import AnswerLost, ECSError
 
 R = TypeVar("R", bound=Shape)
@@ -112,7 +111,7 @@ class Case:
             self.fired.set()
 
 
-class StormTransport(EngineTransport, BeginsAttempts):
+class StormTransport(EngineTransport):
     """A transport to the engine that arms the cancel of each case when its start arrives.
 
     The request is written a few loop steps later, and answered a few steps after that. ECS acts when it is written, or
@@ -142,13 +141,6 @@ class StormTransport(EngineTransport, BeginsAttempts):
         if case.answer == "lost":
             return Lost(AnswerLost("reset"))
         return answer if answer is not None else await super().attempt(operation, request, sent_marker)
-
-    def begin(
-        self, operation: Operation[Any], request: Shape, sent_marker: SentMarker, ended: Ended
-    ) -> AttemptInFlight | None:
-        """Begin the attempt of every other case: its request is written before the steps of the cancel are counted."""
-        case = self.cases[getattr(request, "group")]  # noqa: B009 of both requests
-        return super().begin(operation, request, sent_marker, ended) if case.step % 2 else None
 
     async def _armed(self, case: Case) -> None:
         """Arm the case so that its callback is before or after those of the call, in every step."""

@@ -16,7 +16,6 @@ from aioecs._transport.deadlines import Deadlines
 from aioecs._transport.native.connection import MAX_BODY_SIZE, MAX_HEADER_SIZE, MAX_HEADERS, Connection, Response
 from aioecs._transport.transport import SentMarker
 
-BUFFER = memoryview(bytearray(1024))
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nbody"
 PATIENCE = 30.0
 
@@ -27,7 +26,7 @@ async def connection_to(server: RawServer) -> AsyncGenerator[tuple[Connection, a
     ended = asyncio.Event()
     raw = socket.create_connection(("127.0.0.1", server.port))
     raw.setblocking(False)
-    connection = Connection(raw, Deadlines(asyncio.get_running_loop()), BUFFER, lambda _: ended.set())
+    connection = Connection(raw, Deadlines(asyncio.get_running_loop()), lambda _: ended.set())
     await asyncio.get_running_loop().create_connection(lambda: connection, sock=raw)
     try:
         yield connection, ended
@@ -248,13 +247,13 @@ async def test_a_cancel() -> None:
 
 async def test_an_answer_together_with_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cancel is raised, and the answer is passed to `on_late_answer`."""
-    whole = Connection._deliver
+    whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
         task.cancel()
 
-    monkeypatch.setattr(Connection, "_deliver", and_a_cancel)
+    monkeypatch.setattr(Connection, "_complete", and_a_cancel)
     received: list[bytes] = []
     async with RawServer(answering(LENGTH)) as server, connection_to(server) as (connection, ended):
         task = asyncio.ensure_future(
@@ -291,13 +290,12 @@ async def test_the_marker_is_set_before_the_first_byte() -> None:
     sent_marker = SentMarker()
     transport: Any = RecordingTransport(sent_marker)
     with contextlib.closing(here), contextlib.closing(there):
-        connection = Connection(here, Deadlines(asyncio.get_running_loop()), BUFFER, lambda _: None)
+        connection = Connection(here, Deadlines(asyncio.get_running_loop()), lambda _: None)
         connection.connection_made(transport)
         assert not sent_marker.body_started
         task = asyncio.ensure_future(connection.exchange(REQUEST, sent_marker, PATIENCE))
         await asyncio.sleep(0)
-        connection.get_buffer(-1)[: len(LENGTH)] = LENGTH
-        connection.buffer_updated(len(LENGTH))
+        connection.data_received(LENGTH)
         assert (await task).body == b"hello"
     assert transport.seen == [(REQUEST, True)]
 
@@ -309,7 +307,7 @@ async def test_still_open_checks_the_socket() -> None:
         here, there = socket.socketpair()
         here.setblocking(False)
         with contextlib.closing(here), contextlib.closing(there):
-            connection = Connection(here, Deadlines(asyncio.get_running_loop()), BUFFER, lambda _: None)
+            connection = Connection(here, Deadlines(asyncio.get_running_loop()), lambda _: None)
             transport: Any = RecordingTransport(SentMarker())
             connection.connection_made(transport)
             assert connection.still_open()

@@ -21,7 +21,7 @@ from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._transport.botocore import botocore_internals
 from aioecs._transport.native.connection import Connection
 from aioecs._transport.settings import Settings, Transport
-from aioecs._transport.transport import START_TASK, SentMarker, Unfinished
+from aioecs._transport.transport import START_TASK, SentMarker
 from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import ConfigurationError
 from aioecs.testing import Fault, LocalECS
@@ -161,7 +161,7 @@ async def test_configurations_that_need_the_botocore_transport(monkeypatch: pyte
 
 async def test_a_cancel_together_with_the_answer(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ARNs that arrived are in the marker, and the cancel is raised."""
-    whole = Connection._deliver
+    whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
@@ -170,7 +170,7 @@ async def test_a_cancel_together_with_the_answer(local: LocalECS, monkeypatch: p
     sent_marker = SentMarker()
     request = REQUEST.replace(container_instances=local.instance_arns[:1])
     async with transport_to(local.endpoint_url) as transport:
-        monkeypatch.setattr(Connection, "_deliver", and_a_cancel)
+        monkeypatch.setattr(Connection, "_complete", and_a_cancel)
         task = asyncio.ensure_future(transport.attempt(START_TASK, request, sent_marker))
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -182,7 +182,7 @@ async def test_a_cancel_together_with_the_answer(local: LocalECS, monkeypatch: p
 @pytest.mark.parametrize("body", ["<html>", "[" * 100_000, '{"tasks":' * 100_000])
 async def test_a_cancel_together_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     """A response that can't be ECS's, arriving with the cancel, proves nothing."""
-    whole = Connection._deliver
+    whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
@@ -194,7 +194,7 @@ async def test_a_cancel_together_with_no_answer_of_ecs(monkeypatch: pytest.Monke
 
     sent_marker = SentMarker()
     async with RawServer(page) as server, transport_to(server.url) as transport:
-        monkeypatch.setattr(Connection, "_deliver", and_a_cancel)
+        monkeypatch.setattr(Connection, "_complete", and_a_cancel)
         task = asyncio.ensure_future(transport.attempt(START_TASK, REQUEST, sent_marker))
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -247,92 +247,3 @@ async def test_a_missing_private_member(monkeypatch: pytest.MonkeyPatch, caplog:
     async with transport_to("http://127.0.0.1:9") as transport:
         assert transport.kind == "botocore"
     assert "_no_such_member any more" in caplog.text
-
-
-# ----------------------------------------------------------------------------- attempts that are begun without a task
-
-
-async def begun(transport: Any, sent_marker: SentMarker, request: StartTaskRequest = REQUEST) -> Any:
-    """Begin an attempt, and return what is reported; None if it was not begun."""
-    reported: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    if transport.begin(START_TASK, request, sent_marker, reported.set_result) is None:
-        return None
-    assert sent_marker.body_started
-    assert not reported.done()
-    return await reported
-
-
-@pytest.mark.parametrize(
-    ("fault", "outcome_type"),
-    [
-        (None, Answered),
-        *((Fault(kind, when="after"), Lost) for kind in ("reset", "close", "error", "truncated", "garbage", "hang")),
-        (Fault("throttle"), Rejected),
-    ],
-)
-async def test_an_attempt_is_begun_on_an_idle_connection(
-    local: LocalECS, fault: Fault | None, outcome_type: type
-) -> None:
-    """It ends as `attempt` does; without an idle connection nothing is begun, and nothing is sent."""
-    request = REQUEST.replace(container_instances=local.instance_arns[:1])
-    async with transport_to(local.endpoint_url, timeouts=Timeouts(attempt=0.3)) as transport:
-        unsent = SentMarker()
-        assert await begun(transport, unsent, request) is None
-        assert not unsent.body_started
-        await transport.attempt(START_TASK, request, SentMarker())
-        if fault is not None:
-            local.faults.add(fault)
-        assert isinstance(await begun(transport, SentMarker(), request), outcome_type)
-        again = await begun(transport, SentMarker(), request)
-    broke = fault is not None and fault.kind not in ("error", "throttle")
-    assert again is None if broke else isinstance(again, Answered)  # a connection that broke is not used again
-    assert local.truth.requests["StartTask"] == (2 if broke else 3)
-
-
-async def test_an_attempt_that_may_not_be_sent_is_not_begun(local: LocalECS) -> None:
-    """Nor is one whose credentials have to be fetched first."""
-    request = REQUEST.replace(container_instances=local.instance_arns[:1])
-    async with transport_to(local.endpoint_url) as transport:
-        await transport.attempt(START_TASK, request, SentMarker())
-        refused = SentMarker(may_send=lambda: False)
-        assert await begun(transport, refused, request) is None
-        assert not refused.body_started
-        await transport.attempt(START_TASK, request, SentMarker())
-        transport._credentials._is_due = lambda: True
-        assert await begun(transport, SentMarker(), request) is None
-    assert local.truth.requests["StartTask"] == 2
-
-
-async def test_an_attempt_that_is_cut_closes_its_connection_and_reports_nothing(local: LocalECS) -> None:
-    """Its answer is lost, as that of a cancelled one."""
-    request = REQUEST.replace(container_instances=local.instance_arns[:1])
-    reported: list[Any] = []
-    async with transport_to(local.endpoint_url) as transport:
-        await transport.attempt(START_TASK, request, SentMarker())
-        transport.begin(START_TASK, request, SentMarker(), reported.append).cut()
-        assert await begun(transport, SentMarker(), request) is None
-        await transport.attempt(START_TASK, request, SentMarker())
-    assert reported == []
-
-
-async def test_a_begun_attempt_that_ecs_rejects_for_its_clock_is_finished_with_another_request() -> None:
-    """What is reported says how; until it is awaited nothing is sent."""
-    late = "Date: Wed, 01 Jan 2031 00:00:00 GMT"
-    strict = False
-
-    async def answer(exchange: Exchange) -> None:
-        await exchange.request()
-        if strict and "20310101T0000" not in exchange._server.heads[-1]:
-            exchange.answer(400, '{"__type": "InvalidSignatureException", "message": "Signature expired"}', late)
-        else:
-            exchange.answer(200, EMPTY)
-
-    async with RawServer(answer) as server, transport_to(server.url) as transport:
-        await transport.attempt(START_TASK, REQUEST, SentMarker())
-        strict = True
-        unfinished = await begun(transport, SentMarker())
-        assert isinstance(unfinished, Unfinished)
-        assert len(server.bodies) == 2
-        assert isinstance(await unfinished.finish(), Answered)
-        assert isinstance(await begun(transport, SentMarker()), Answered)
-        assert len(server.bodies) == 4
