@@ -187,9 +187,8 @@ class LoopCall(Future[T]):
         It would leave the lock of a Future's own wait held, or make that fail with a RuntimeError about the lock.
         """
         while not self.over:
-            if self._ended.acquire(
-                timeout=1.0
-            ):  # an interrupt before the next line keeps it from other waiting threads
+            # An interrupt between these two lines keeps the lock from other threads: they look again after a second.
+            if self._ended.acquire(timeout=1.0):
                 self._ended.release()
 
     def withdraw(self) -> None:

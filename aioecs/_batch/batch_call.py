@@ -73,6 +73,10 @@ class BatchCall:
         """Whether a withdrawal ends the call at once."""
         return self.call.can_end_now
 
+    def when_ended(self, settle: Callable[[BatchCall], object]) -> None:
+        """Call `settle` with this in the step of the loop after the call has ended."""
+        self.call.end_waiter().add_done_callback(lambda _: settle(self))
+
     def start_of(self, entry: Entry) -> StartResult:
         """Return what is known by now of one of its starts."""
         known = self.results if self.results is not None else self.call.record.starts()

@@ -2,8 +2,8 @@
 
 One dispatcher per engine runs while any start is queued. It packs a call at the last moment, when there is a slot for
 it and the rate limiter permits it: so starts that can share a call are queued by then, and withdrawn starts are left
-out. When a call ends, each of its starts is settled. Where a call had equal starts of several owners,
-started tasks are assigned to the starts that are still wanted, and refusals to those that were withdrawn.
+out. When a call ends, its starts are settled. Where it had equal starts of several owners, started tasks are assigned
+to the starts that are still wanted, and refusals to those that were withdrawn.
 """
 
 from __future__ import annotations
@@ -142,9 +142,8 @@ class Engine:
     async def idle(self) -> None:
         """Wait until every start has its outcome."""
         if self.outstanding:
-            waiter: asyncio.Future[None] = self.core.loop.create_future()
-            self._idle.append(waiter)
-            await waiter
+            self._idle.append(self.core.loop.create_future())
+            await self._idle[-1]
 
     # ------------------------------------------------------------------------------------------------- dispatching
 
@@ -152,8 +151,8 @@ class Engine:
         ends = self.core.now + DISPATCH_SLICE
         try:
             while await self._ready():
-                if (asked_at := self.core.now) >= ends:  # more starts may be queued now, and share the next call
-                    await asyncio.sleep(0)
+                if (asked_at := self.core.now) >= ends:
+                    await asyncio.sleep(0)  # more starts may be queued then, and share the next call
                     ends = self.core.now + DISPATCH_SLICE
                     continue
                 permit = await self.core.start_limiter.acquire(Priority.START, self.packing.calls_left, of=self)
@@ -186,8 +185,10 @@ class Engine:
                 return ready is not None
             self._queued.clear()
             timer = self.core.loop.call_at(ready, self._queued.set)
-            await self._queued.wait()
-            timer.cancel()
+            try:
+                await self._queued.wait()
+            finally:
+                timer.cancel()
 
     def _begin_or_join(self, group: Group, entries: list[Entry], permit: float) -> None:
         """Begin a call with these starts, or add them to the open call of their key."""
@@ -247,7 +248,7 @@ class Engine:
         self._without_slot += batch_call.call.record.keyed
         if batch_call.call.on_change is None:
             batch_call.call.on_change = partial(self._call_changed, batch_call)
-        batch_call.call.end_waiter().add_done_callback(lambda _: self._settle_call(batch_call))
+        batch_call.when_ended(self._settle_call)
 
     def _call_changed(self, batch_call: BatchCall, phase: Phase) -> None:
         """Free the slot of a call that is looked up, or take it again, and notify the owners of its starts."""
@@ -279,7 +280,7 @@ class Engine:
         """Settle each start of a call that has ended."""
         call, entries = batch_call.call, batch_call.entries
         if not call.ended:  # withdrawn just as it ended: it is reopened, to stop what it started
-            call.end_waiter().add_done_callback(lambda _: self._settle_call(batch_call))
+            batch_call.when_ended(self._settle_call)
             return
         self._calls_in_flight.discard(batch_call)
         call.on_change = None  # without this cycle, all that the call held is freed at once
@@ -302,8 +303,7 @@ class Engine:
                 self._settle(entry, own, error)
 
     def _begin_stop(self, entry: Entry, start: StartResult) -> None:
-        timeouts = self.core.timeouts
-        by = datetime.now(UTC) + timedelta(seconds=timeouts.call + timeouts.attempt)
+        by = datetime.now(UTC) + timedelta(seconds=self.core.timeouts.call + self.core.timeouts.attempt)
         entry.stage, entry.withdrawn, entry.carrier = IN_FLIGHT, "stop", PendingStop(start, by)
         ended = partial(self._stop_ended, entry, start)
         self.core.background_tasks.own(self._stop(start), "aioecs stops a withdrawn start", ended=ended)

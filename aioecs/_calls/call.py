@@ -209,7 +209,8 @@ class Call:
 
     def _interrupt(self) -> None:
         if not self._interrupting and self._task is not None:
-            self._interrupting, self._sent_marker.may_send = True, bool  # False: a writer of its own begins nothing now
+            self._interrupting = True
+            self._sent_marker.forbid()
             self._task.cancel()
 
     async def _carry_out(self, action: Send | BackOff | LookUp | Stop) -> CallInput | None:

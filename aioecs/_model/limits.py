@@ -7,7 +7,7 @@ that is not certain to keep every rule is checked member by member (`checks.viol
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from aioecs._model.checks.places import check_instances, fits
 from aioecs._model.checks.request_json import checked_json, keeps_what_varies
@@ -113,7 +113,7 @@ def iterable(requests: Any) -> Iterator[Any]:
     Raises:
         InvalidRequest: they are not iterable: one request, for example.
     """
-    if not isinstance(cast("object", requests), Iterable):
+    if not isinstance(requests, Iterable):
         raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
     return iter(requests)
 

@@ -87,6 +87,10 @@ class SendNotAllowed(ConnectionError):
     """`SentMarker.may_send` refused the request in the last step before its first byte."""
 
 
+def _never() -> bool:
+    return False
+
+
 @attrs.define
 class SentMarker:
     """Records whether a request's body began to be written; False means that ECS can't have seen it."""
@@ -96,6 +100,10 @@ class SentMarker:
     """The outcome of an answer that arrived together with a cancel, and would be lost otherwise."""
     may_send: Callable[[], bool] | None = None
     """Called in the last step before the first byte is written; if it returns False, nothing is sent."""
+
+    def forbid(self) -> None:
+        """Let no body be begun from now on, also by a writer that a cancel reaches only in a later step of the loop."""
+        self.may_send = _never
 
     def begin_body(self) -> None:
         """Mark the body as started, in the same step of the event loop that writes the first byte.

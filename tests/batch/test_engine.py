@@ -23,6 +23,7 @@ from virtual_time import iterations, run_in_virtual_time
 import aioecs
 from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, RunTaskRequest, StartResult, StartTaskRequest
 from aioecs._batch.batch_call import PendingStop
+from aioecs._batch.engine import DISPATCH_SLICE
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import Entry, Group
@@ -85,6 +86,28 @@ def test_no_more_calls_than_places() -> None:
             bench.engine.withdraw(entry, "stop", "left")
         await release_calls(bench)
         assert bench.sent() == [HOSTS[:10], HOSTS[10:20], HOSTS[30:40]]
+
+    run_in_virtual_time(work())
+
+
+def test_starts_that_are_queued_while_calls_are_sent_share_the_next_call() -> None:
+    """Sending many calls gives way to the loop every millisecond: what drawing queues then fills the last call."""
+
+    async def work() -> None:
+        loop: Any = asyncio.get_running_loop()
+        bench = EngineHarness(FakeStartTask())
+        prepare = bench.engine._prepare
+
+        def slowly(request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
+            loop.advance(DISPATCH_SLICE)
+            return prepare(request, group)
+
+        bench.engine._prepare = slowly
+        bench.add(*HOSTS[:15])
+        loop.call_soon(bench.add, *HOSTS[15:20])
+        await iterations(1)
+        await bench.engine.idle()
+        assert bench.sent() == [HOSTS[:10], HOSTS[10:20]]
 
     run_in_virtual_time(work())
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from aiobotocore.session import AioSession
@@ -12,6 +14,25 @@ from aioecs._logic.tasks import log_cursor, poll_schedule
 from aioecs.cli._access import Access
 
 LOADER = AioSession().get_component("data_loader")
+
+MODULE = """
+import os
+import aioecs
+from aioecs.worker import MemoryLedger, Worker
+
+def to_request(message):
+    return aioecs.StartTaskRequest(task_definition="demo", container_instances=[], group=message.body)
+
+async def make_worker(ecs):
+    return Worker(ecs, os.environ["QUEUE_URL"], to_request, ledger=MemoryLedger(), long_poll=1, drain=2,
+                  sqs_endpoint_url=os.environ["SQS_URL"])
+
+def make_none(ecs):
+    return "no worker"
+
+number = 7
+"""
+"""A module of the user's with workers, and with what is none."""
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +71,17 @@ def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll_schedule, "SHORTEST", 0.1)
     monkeypatch.setattr(poll_schedule, "BETWEEN_ROUNDS", 0.1)
     monkeypatch.setattr(log_cursor, "SHORTEST", 0.1)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Write a module of the user's into the current directory."""
+    (tmp_path / "jobs_of_test.py").write_text(MODULE)
+    (tmp_path / "broken_of_test.py").write_text("1 / 0")
+    (tmp_path / "lacking_of_test.py").write_text("import no_such_module_of_theirs")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    yield tmp_path
+    sys.path[:] = before
+    for name in [name for name in sys.modules if name.endswith("_of_test")]:
+        del sys.modules[name]
