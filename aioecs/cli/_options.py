@@ -1,12 +1,10 @@
 """Options of the commands, and how their text becomes values.
 
-Pure, but for the reading of standard input. Whatever is wrong raises `UsageError`, whose text never holds the value of
-an environment variable.
+Pure. Whatever is wrong raises `UsageError`, whose text never holds the value of an environment variable.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -123,18 +121,6 @@ def instances(lists: Iterable[str]) -> tuple[str, ...]:
             raise UsageError(str(error)) from error
         read.append(name)
     return tuple(read)
-
-
-def stdin_text() -> str:
-    """Return what stands on standard input.
-
-    Raises:
-        UsageError: it is no text.
-    """
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"standard input is no text in {error.encoding}") from None
 
 
 def spread_option(args: Sequence[str], option: str) -> list[str]:

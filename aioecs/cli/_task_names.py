@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from aioecs.cli._options import UsageError, stdin_text
+from aioecs.cli._options import UsageError
+from aioecs.cli._stdin import stdin_text
 
 _NAME = re.compile(r"\S+")
 _MEMBERS = ("task_arn", "taskArn", "taskArns", "tasks")  # of ours, and of the AWS CLI's

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aioecs.cli._options import UsageError, stdin_text
+from aioecs.cli._options import UsageError
 from aioecs.cli._start import request_input
+from aioecs.cli._stdin import stdin_text
 
 
 def refuse_arguments(args: list[str]) -> None:
