@@ -139,9 +139,17 @@ class CallRecord:
         return found
 
     @property
+    def any_open(self) -> bool:
+        """Whether the outcome of a start isn't known."""
+        for state in self.start_states:
+            if state.task is None and state.failure is None and state.error is None and not state.dropped:
+                return True
+        return False
+
+    @property
     def is_ambiguous(self) -> bool:
         """Whether a lookup can still find tasks: those of open starts, or duplicates."""
-        return self.resent or (self.ambiguous and bool(self.open))
+        return self.resent or (self.ambiguous and self.any_open)
 
     @property
     def ends(self) -> float:
