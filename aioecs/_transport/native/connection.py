@@ -47,7 +47,7 @@ class Response:
     def header(self, name: bytes) -> str | None:
         """Return the first header of this name, which is in lower case; None if there is none."""
         for field, value in self.fields:
-            if field.lower() == name:
+            if len(field) == len(name) and field.lower() == name:
                 return value.decode("latin-1")
         return None
 
