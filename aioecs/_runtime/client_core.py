@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from aioecs._logic.calls.call_result import describe_outcomes
@@ -131,6 +132,8 @@ class Core:
     """When the clocks of the calls end."""
     admission: AdmissionGate = attrs.Factory(AdmissionGate.here)
     """Queues callers if too many arrive at once."""
+    scope_deadline: Callable[[], float] = attrs.Factory(lambda: scope_deadline())
+    """Returns when the cancel scopes around the current task end; `-inf` if one was cancelled."""
     settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
     """What cancelled callers still wait for."""
     jitter: Callable[[], float] = random.random
@@ -221,6 +224,11 @@ class Core:
         if about not in self.warned:
             self.warned.add(about)
             log.warning(text, *args, extra=fields)
+
+
+def scope_deadline() -> Callable[[], float]:
+    """Return `anyio.current_effective_deadline` of the running loop: which library runs is found out once."""
+    return anyio.lowlevel.current_token().backend_class.current_effective_deadline
 
 
 def _stop_fields(cluster: str | None, task: Task, token: str, error: ECSError) -> dict[str, Any]:
