@@ -86,15 +86,13 @@ def member(
 
 def required(*, wire: str | None = None) -> Any:
     """Declare a member that a request must have; type checkers see a parameter without a default."""
-    return attrs.field(default=attrs.Factory(_refuse, takes_self=True), metadata={_WIRE: wire, _REQUIRED: True})
+    refuse: Any = _refuse  # the generated `__init__` gives it the member's name too, which attrs would not
+    return attrs.field(default=attrs.Factory(refuse, takes_self=True), metadata={_WIRE: wire, _REQUIRED: True})
 
 
-def _refuse(value: Any) -> Any:
-    """Say which required member is missing: the first of the shape's that has not been set yet."""
-    for attribute in attrs.fields(type(value)):
-        if is_required(attribute) and not hasattr(value, attribute.name):
-            raise InvalidRequest(f"{type(value).__name__}.{attribute.name}", "is required")
-    raise AssertionError("a required member's factory ran although none is missing")
+def _refuse(value: Any, name: str) -> Any:
+    """Say that a required member is missing, which the generated `__init__` names."""
+    raise InvalidRequest(f"{type(value).__name__}.{name}", "is required")
 
 
 def own_tuple(value: Any) -> Any:
