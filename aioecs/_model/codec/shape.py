@@ -25,6 +25,7 @@ from aioecs._model.codec.hidden_slots import (
     make,
     put_at,
     put_source,
+    settable,
 )
 from aioecs._model.codec.initializer import MembersSignature, copier, set_initializer
 from aioecs._model.codec.nothing import NOTHING
@@ -175,13 +176,19 @@ _AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def shape(cls: type[T]) -> type[T]:
-    """Make the class such a value that may also be part of an answer, whose members are decoded when asked for.
+    """Make the class such a value that is part of answers, whose members are decoded when they are asked for.
 
-    Requests are made by `request_shape`: Python looks members up more slowly on a class that has `__getattr__`.
+    Requests and what they hold are made by `request_shape`: Python takes several times as long to look a member up on
+    a class that has `__getattr__`.
     """
     made: Any = request_shape(cls)
     made.__getattr__ = decode_member
     return cast("type[T]", made)
+
+
+def is_lazy(cls: type[Any]) -> bool:
+    """Return whether members of such values can be decoded when they are asked for."""
+    return hasattr(cls, "__getattr__")
 
 
 def _spelled(held: Any) -> Any:
@@ -306,3 +313,14 @@ def lazy_value(cls: type[S], source: Source, at: int | None = None) -> S:
     put_source(value, source)
     put_at(value, at)
     return value
+
+
+def decoded(cls: type[S], plain: Mapping[str, Any], decoders: Decoders) -> S:
+    """Make a value whose members are all decoded now."""
+    value: Any = make(settable(cls))
+    for name, decode in decoders.items():
+        setattr(value, name, decode(plain))
+    value.__class__ = cls
+    keep_encoded(value, None)
+    made: S = value
+    return made

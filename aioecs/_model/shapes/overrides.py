@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from aioecs._model.codec.shape import Shape, member, own_tuple, required, shape
+from aioecs._model.codec.shape import Shape, member, own_tuple, request_shape, required
 from aioecs._model.shapes.enums import EnvironmentFileType, ResourceType
 
 
-@shape
+@request_shape
 class KeyValuePair(Shape):
     """A name with a value, such as an environment variable. The value never shows in `repr`."""
 
@@ -26,7 +26,7 @@ def own_pairs(value: Any) -> Any:
     return own_tuple(value)
 
 
-@shape
+@request_shape
 class EnvironmentFile(Shape):
     """A file on Amazon S3 that holds environment variables, one `VARIABLE=VALUE` a line; its name ends in `.env`.
 
@@ -40,7 +40,7 @@ class EnvironmentFile(Shape):
     """What kind of file it is; `s3` is the only one [model]."""
 
 
-@shape
+@request_shape
 class ResourceRequirement(Shape):
     """A device that a container is given for itself: GPUs or Neuron devices."""
 
@@ -54,7 +54,7 @@ class ResourceRequirement(Shape):
     """The kind of device. In a task, only one container may ask for `NeuronDevice` [model]."""
 
 
-@shape
+@request_shape
 class ContainerOverride(Shape):
     """What one container of the task does otherwise than its definition says.
 
@@ -101,7 +101,7 @@ class ContainerOverride(Shape):
         ) -> None: ...
 
 
-@shape
+@request_shape
 class InferenceAcceleratorOverride(Shape):
     """Another Elastic Inference accelerator than the task definition's.
 
@@ -114,7 +114,7 @@ class InferenceAcceleratorOverride(Shape):
     """The type of accelerator to use instead."""
 
 
-@shape
+@request_shape
 class EphemeralStorage(Shape):
     """Scratch space of a task on AWS Fargate, beyond what it has by default.
 
@@ -125,7 +125,7 @@ class EphemeralStorage(Shape):
     """Scratch space in all, in GiB; 21 to 200 [model]."""
 
 
-@shape
+@request_shape
 class TaskOverride(Shape):
     """What one task overrides of its task definition.
 
