@@ -161,17 +161,17 @@ def request_shape(cls: type[T]) -> type[T]:
         attrs.frozen(kw_only=True, init=False, field_transformer=_add_copiers, repr=False),
     )
     made: Any = frozen(cls)
-    set_initializer(made, _AS_IT_STANDS, refuse_unexpected)
+    set_initializer(made, AS_IT_STANDS, refuse_unexpected)
     return cast("type[T]", made)
 
 
-_AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
+AS_IT_STANDS: dict[Callable[[Any], Any], str] = {
     own_tuple: "{0} is None or _type({0}) is tuple",
     own_names: "_type({0}) is tuple",
     _own_dict: "{0} is None",
     _own_extra: "{0} is NOTHING",
 }
-"""By converter: when it would return a value as it is."""
+"""By converter: when it would return a value as it is. Modules with a converter of their own add to it."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from aioecs._model.codec.shape import Shape, member, own_tuple, request_shape, required
+from aioecs._model.codec.hidden_slots import keep_encoded, make, settable
+from aioecs._model.codec.nothing import NOTHING
+from aioecs._model.codec.shape import AS_IT_STANDS, Shape, member, own_tuple, request_shape, required
 from aioecs._model.shapes.enums import EnvironmentFileType, ResourceType
 
 
@@ -22,8 +24,24 @@ class KeyValuePair(Shape):
 def own_pairs(value: Any) -> Any:
     """Keep pairs as a tuple; a mapping of names to values is taken for them."""
     if type(value) is dict or isinstance(value, Mapping):  # the first check is faster
-        return tuple([KeyValuePair(name=name, value=held) for name, held in value.items()])
+        return tuple([_pair(name, held) for name, held in value.items()])
     return own_tuple(value)
+
+
+def _pair(name: str, value: str) -> KeyValuePair:
+    """Make a pair. It takes half the time of the constructor."""
+    pair: Any = make(_Settable)
+    pair.name = name
+    pair.value = value
+    pair.extra = NOTHING
+    keep_encoded(pair, None)
+    pair.__class__ = KeyValuePair
+    made: KeyValuePair = pair
+    return made
+
+
+_Settable = settable(KeyValuePair)
+AS_IT_STANDS[own_pairs] = AS_IT_STANDS[own_tuple]
 
 
 @request_shape
