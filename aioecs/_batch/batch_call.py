@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -12,12 +13,14 @@ from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import IN_FLIGHT, Entry
 from aioecs._model.arn import short
 from aioecs._model.start_result import Outcome, StartResult
+from aioecs._runtime.keyed_calls import Keys
 from aioecs.errors import (
     AccessDeniedException,
     ClusterNotFoundException,
     ConfigurationError,
     ECSError,
     ECSServiceError,
+    IdempotencyMismatch,
 )
 
 STARTED = Outcome.STARTED  # module names, as the stages are: reading a member of an Enum is a function call
@@ -81,6 +84,22 @@ class BatchCall:
         """Return what is known by now of one of its starts."""
         known = self.results if self.results is not None else self.call.record.starts()
         return own_result(known[self.entries.index(entry)], entry)
+
+
+def open_call(keys: Keys[Any], key: str | None, call: Call) -> SharedCall | None:
+    """Return the open call of a call's key, if there is one.
+
+    Raises:
+        IdempotencyMismatch: it is for another request.
+    """
+    known: SharedCall | None = keys.get(key) if key is not None else None
+    if known is None or known.ended:
+        return None
+    if known.call.record.request != call.record.request:
+        raise IdempotencyMismatch(
+            "the key is in use for another request in this client; nothing was sent", token=call.record.token
+        )
+    return known
 
 
 def not_sent(entry: Entry, error: ECSError | None = None) -> StartResult:

@@ -20,7 +20,7 @@ from aioecs._batch.run_stream import RunStream
 from aioecs._batch.start_stream import Requests, StartStream
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
-from aioecs._logic.sending.packing import Group, alike, instances_of
+from aioecs._logic.sending.packing import Group, instances_of, joins
 from aioecs._model import limits
 from aioecs._model.batch_report import BatchReport, Statistics
 from aioecs._model.limits import INSTANCES_PER_CALL
@@ -207,13 +207,14 @@ class BatchSession:
     def _group_of_part(self, request: StartTaskRequest, at: int) -> Group:
         """Return the group of a part of one of many requests; the first part checks the whole request.
 
-        A request that shares all but its instances with the last one is checked only where it differs.
+        A request that equals the last one in all but its instances is checked only where it differs.
         """
         if not at:
             last = self.engine.packing.last if self.key_of is None else None
-            like = last is not None and isinstance(last.request, StartTaskRequest) and alike(request, last.request)
-            if last is not None and like and self.preparer.fits(request):
-                return last
+            if last is not None:
+                first = last.request
+                if isinstance(first, StartTaskRequest) and joins(request, first) and self.preparer.fits(request):
+                    return last
             self.preparer.check(request, any_number=True)
         if self.key_of is None:
             return self.engine.packing.group(request, self.delivery)

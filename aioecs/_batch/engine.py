@@ -16,7 +16,16 @@ from functools import partial
 
 import attrs
 
-from aioecs._batch.batch_call import NOT_SENT, STARTED, BatchCall, PendingStop, assign_results, not_sent, own_result
+from aioecs._batch.batch_call import (
+    NOT_SENT,
+    STARTED,
+    BatchCall,
+    PendingStop,
+    assign_results,
+    not_sent,
+    open_call,
+    own_result,
+)
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.calls.call_record import Phase
@@ -29,7 +38,7 @@ from aioecs._runtime.cancellation_monitor import resolve
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import emit_rate_limited
-from aioecs.errors import ECSError, IdempotencyMismatch
+from aioecs.errors import ECSError
 
 LOOKED_UP_AT_ONCE = 2_000  # calls that are looked up without a slot: one round of lookups serves them all
 DISPATCH_SLICE = 0.001  # in seconds: how long one step of the loop sends calls
@@ -53,6 +62,7 @@ class Engine:
         self._behind: dict[Entry, Group] = {}
         self._dispatcher: asyncio.Task[None] | None = None
         self._queued = asyncio.Event()
+        self._waits_for_starts = False
         self._slot_freed = asyncio.Event()
         self._idle: list[asyncio.Future[None]] = []
 
@@ -78,7 +88,9 @@ class Engine:
         if self._dispatcher is None:
             work, ended = self._dispatch(), self._dispatcher_ended
             self._dispatcher = self.core.background_tasks.own(work, "aioecs dispatches a batch", ended=ended)
-        self._queued.set()
+        if self._waits_for_starts:
+            self._waits_for_starts = False
+            self._queued.set()
 
     def withdraw(self, entry: Entry, on_cancel: OnCancel, why: str) -> None:
         """Withdraw a start: from the queue at once, from a call that is not sent yet, else as `on_cancel` says."""
@@ -148,17 +160,19 @@ class Engine:
     # ------------------------------------------------------------------------------------------------- dispatching
 
     async def _dispatch(self) -> None:
-        ends = self.core.now + DISPATCH_SLICE
+        core, limiter = self.core, self.core.start_limiter
+        ends = core.now + DISPATCH_SLICE
         try:
-            while await self._ready():
-                if (asked_at := self.core.now) >= ends:
+            while (asked_at := await self._ready()) is not None:
+                if asked_at >= ends:
                     await asyncio.sleep(0)  # more starts may be queued then, and share the next call
-                    ends = self.core.now + DISPATCH_SLICE
+                    ends = core.now + DISPATCH_SLICE
                     continue
-                permit = await self.core.start_limiter.acquire(Priority.START, self.packing.calls_left, of=self)
-                emit_rate_limited(self.core.emit, None, self.core.now - asked_at)
-                if (taken := self.packing.take(self.core.now)) is None:
-                    self.core.start_limiter.unsent(permit)
+                permit = await limiter.acquire(Priority.START, self.packing.calls_left, of=self)
+                now = core.now
+                emit_rate_limited(core.emit, None, now - asked_at)
+                if (taken := self.packing.take(now)) is None:
+                    limiter.unsent(permit)
                 else:
                     self._begin_or_join(*taken, permit)
         finally:
@@ -172,8 +186,8 @@ class Engine:
             queued = [*self.packing.waiting(), *self._behind]
             self.withdraw_some(queued, "keep", "the client was closed, or the event loop ended")
 
-    async def _ready(self) -> bool:
-        """Wait until a call can be packed and there is a slot for it; False if no start is queued any more."""
+    async def _ready(self) -> float | None:
+        """Wait until a call can be packed and there is a slot for it; return when, None if no start is queued."""
         while True:
             if self._slots_in_use >= self.core.concurrency.size:
                 self._slot_freed.clear()
@@ -182,7 +196,8 @@ class Engine:
             now = self.core.now
             ready = self.packing.ready_at(now)
             if ready is None or ready <= now:
-                return ready is not None
+                return now if ready is not None else None
+            self._waits_for_starts = True
             self._queued.clear()
             timer = self.core.loop.call_at(ready, self._queued.set)
             try:
@@ -195,7 +210,7 @@ class Engine:
         request = request_of(group, [entry.instance for entry in entries])
         try:
             call = self._prepare(request, group)
-            known = self._known(group.key, call)
+            known = open_call(self.core.keys, group.key, call)
         except ECSError as error:
             self.core.start_limiter.unsent(permit)
             for entry in entries:
@@ -211,21 +226,6 @@ class Engine:
             self._attach(known, entries)
         else:
             self._queue_behind(known, group, entries)
-
-    def _known(self, key: str | None, call: Call) -> SharedCall | None:
-        """Return the open call of this key, if there is one.
-
-        Raises:
-            IdempotencyMismatch: it is for another request.
-        """
-        known: SharedCall | None = self.core.keys.get(key) if key is not None else None
-        if known is None or known.ended:
-            return None
-        if known.call.record.request != call.record.request:
-            raise IdempotencyMismatch(
-                "the key is in use for another request in this client; nothing was sent", token=call.record.token
-            )
-        return known
 
     def _begin(self, call: Call, key: str | None, entries: list[Entry], permit: float) -> None:
         shared_call = SharedCall(call, waiting=1)

@@ -124,7 +124,7 @@ class RetryInPlace(StartStream):
     async def _wait_for_more(self) -> bool:
         """Wait for the starts that back off, once all others have settled."""
         if self._backing_off and all(self._refused[at].due > self._core.now for at in self._backing_off):
-            await self._next_wake()
+            await self._results.next_wake()
         return bool(self._backing_off)
 
     def _can_draw(self) -> bool:
@@ -145,6 +145,6 @@ class RetryInPlace(StartStream):
         for at in sorted(self._backing_off):
             start = self._refused.pop(at).start
             self._engine.count(start)
-            self._add_result(at, start)
+            self._results.add(at, start)
         self._backing_off.clear()
         self._set_timer()

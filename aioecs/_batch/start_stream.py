@@ -49,7 +49,7 @@ class StartStream:
         self._results = StreamResults(engine.core, keep=keep)
         self._entries: dict[int, Entry] = {}
         self.waiting: Sized = ()  # the starts that wait for capacity
-        self._wake = asyncio.Event()
+        self._wake = self._results.wake
         self._may_draw = asyncio.Event()
         self._draw_limit = max(DRAW_AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, MIN_DRAW_AHEAD)
         self._drawn = 0
@@ -95,7 +95,7 @@ class StartStream:
                         if not await self._wait_for_more() and not results.ready and not self._cancelled_now():
                             return
                     elif not results.ready:
-                        await self._next_wake()
+                        await self._results.next_wake()
             except asyncio.CancelledError as first:
                 fired = self._fired
                 if is_second(fired):
@@ -121,10 +121,6 @@ class StartStream:
         async for _ in self.starts(requests):
             pass
 
-    async def _next_wake(self) -> None:
-        self._wake.clear()
-        await self._wake.wait()
-
     def _begin_drawing(self, requests: Requests) -> Iterator[StartTaskRequest]:
         if not isinstance(requests, AsyncIterable):
             return iterable(requests)
@@ -139,7 +135,7 @@ class StartStream:
         with anyio.CancelScope(shield=True):
             try:
                 while self._entries:
-                    await self._next_wake()
+                    await self._results.next_wake()
             except asyncio.CancelledError:
                 self._end_settling()
 
@@ -174,17 +170,15 @@ class StartStream:
             return
         if entry.kept:
             self._shared.add(start.token)
-        self._add_result(entry.at, start)
+        self._results.add(entry.at, start)
+        if error is None:
+            return
         self.error = self.error or error
-        if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
+        if self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
 
     def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
         """Do nothing: its result follows in any case."""
-
-    def _add_result(self, at: int, start: StartResult) -> None:
-        self._results.add(at, start)
-        self._wake.set()
 
     # --------------------------------------------------------------------------------------------------- drawing
 
@@ -228,7 +222,7 @@ class StartStream:
         start = not_sent(entry, error)
         self.error = self.error or error
         self._engine.count(start)
-        self._add_result(entry.at, start)
+        self._results.add(entry.at, start)
 
     async def _draw_async(self, requests: AsyncIterable[StartTaskRequest]) -> None:
         try:
@@ -261,11 +255,13 @@ class StartStream:
                     group = self._group_of(request, at)
                 except InvalidRequest as broken:
                     error, group = broken, None
-            entry = Entry(request, instance, self, self._next_number())
+            entry = Entry(request, instance, self, self._drawn)
+            self._drawn += 1
             if group is None:
                 self._settle_unsent(entry, error)
             else:
-                self._queue(entry, group)
+                self._entries[entry.at] = entry
+                self._engine.add(entry, group)
 
     # ------------------------------------------------------------------------------------------------------ ends
 
@@ -330,7 +326,7 @@ class StartStream:
             self._core.settling.give_up(self._settling_id, map(self._known_result, self._entries.values()))
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
-            self._add_result(at, self._known_result(entry))
+            self._results.add(at, self._known_result(entry))
         self._wake.set()
 
     def _close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 
@@ -26,9 +27,21 @@ class StreamResults:
         self._kept: dict[int, StartResult] = {}
         self._unreported: dict[int, StartResult] = {}
         """Results since the caller's task last ran, where it gets a report."""
+        self.wake = asyncio.Event()
+        """Wakes the caller's task."""
+        self._woken = False  # a result has set the event: to ask the event for each of them takes longer
+
+    async def next_wake(self) -> None:
+        """Wait for a result, or until something else sets `wake`."""
+        self._woken = False
+        self.wake.clear()
+        await self.wake.wait()
 
     def add(self, at: int, start: StartResult) -> None:
-        """Add a result; `at` is its number in the stream."""
+        """Add a result, and wake the caller's task; `at` is its number in the stream."""
+        if not self._woken:
+            self._woken = True
+            self.wake.set()
         if self.keeps:
             self._kept[at] = start
         if self.yields:

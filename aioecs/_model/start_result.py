@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from aioecs._model.codec.hidden_slots import make
+from aioecs._model.codec.hidden_slots import make, settable
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Failure, Task
@@ -84,8 +84,7 @@ class StartResult:
         )
 
 
-_slot: Any = vars(StartResult)
-_PUT = tuple(_slot[field.name].__set__ for field in attrs.fields(StartResult))
+_Settable = settable(StartResult)
 
 
 def start_of(
@@ -101,30 +100,19 @@ def start_of(
     found: bool = False,
     settles_by: datetime | None = None,
 ) -> StartResult:
-    """Make a StartResult from its members in their order. It takes half the time of the constructor."""
-    start = make(StartResult)
-    (
-        put_request,
-        put_instance,
-        put_outcome,
-        put_task,
-        put_failure,
-        put_error,
-        put_token,
-        put_attempts,
-        put_siblings,
-        put_found,
-        put_by,
-    ) = _PUT
-    put_request(start, request)
-    put_instance(start, instance)
-    put_outcome(start, outcome)
-    put_task(start, task)
-    put_failure(start, failure)
-    put_error(start, error)
-    put_token(start, token)
-    put_attempts(start, attempts)
-    put_siblings(start, siblings_found)
-    put_found(start, found)
-    put_by(start, settles_by)
-    return start
+    """Make a StartResult from its members in their order. It takes a third of the time of the constructor."""
+    start: Any = make(_Settable)
+    start.request = request
+    start.container_instance = instance
+    start.outcome = outcome
+    start.task = task
+    start.failure = failure
+    start.error = error
+    start.token = token
+    start.attempts = attempts
+    start.siblings_found = siblings_found
+    start.found = found
+    start.settles_by = settles_by
+    start.__class__ = StartResult
+    made: StartResult = start
+    return made

@@ -304,7 +304,7 @@ class PlacementStream(UnplacedStarts):
     async def _wait_for_more(self) -> bool:
         if not self._held:
             return False
-        await self._next_wake()
+        await self._results.next_wake()
         return True
 
     def _refuse(self, group: DemandGroup, refused: Iterable[WaitingStart]) -> None:
@@ -333,7 +333,7 @@ class PlacementStream(UnplacedStarts):
     def _settle_refused(self, entry: Entry, start: StartResult) -> None:
         self._forget(entry.at)
         self._engine.count(start)
-        self._add_result(entry.at, start)
+        self._results.add(entry.at, start)
 
     def _cancel_background(self) -> None:
         super()._cancel_background()

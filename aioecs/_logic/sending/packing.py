@@ -88,6 +88,14 @@ def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
     )
 
 
+def joins(request: StartTaskRequest, first: StartTaskRequest) -> bool:
+    """Return whether a request is equal to a group's first one in all but its instances, so that one check serves both.
+
+    It then shares the first one's parts. False does not mean that they differ: it is not certain.
+    """
+    return alike(request, first) or (request.started_by == first.started_by and share_parts(request, first))
+
+
 class Owner(Protocol):
     """The caller that requested starts; it is notified of the outcome of each."""
 
@@ -224,11 +232,15 @@ class Packing:
 
     def take(self, now: float) -> tuple[Group, list[Entry]] | None:
         """Return the next call, if one is ready: its group and at most ten starts of it."""
-        ready = self.ready_at(now)
-        if ready is None or ready > now:
+        first = next(iter(self._order), None)
+        if first is None:
             return None
-        first = next(iter(self._order))
-        group = first if first.since + self.window <= now else next(iter(self._full))
+        if first.since + self.window <= now:
+            group = first
+        elif self._full:
+            group = next(iter(self._full))
+        else:
+            return None
         entries: list[Entry] = []
         while group.entries and len(entries) < INSTANCES_PER_CALL:
             entry = group.entries.popleft()

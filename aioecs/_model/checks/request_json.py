@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aioecs._model.checks.rules import FAST_RULES
@@ -65,27 +65,33 @@ def _common(request: StartTaskRequest) -> str:
     return json.dumps(plain | {member.wire: GAP for member in members(type(request)) if member.varies})
 
 
-def share_parts(request: StartTaskRequest, other: StartTaskRequest) -> None:
+def share_parts(request: StartTaskRequest, other: StartTaskRequest) -> bool:
     """Make a request hold the very parts (overrides, tags …) of another with the same JSON, in place of its equal ones.
 
-    Of thousands of equal requests that are kept, the parts are kept once. Only `is` shows the difference.
+    Returns whether the JSON is the same, and so whether one check serves for both, but for what varies. Of thousands of
+    equal requests that are kept, the parts are kept once. Only `is` shows the difference.
     """
-    written, common = getattr(request, ENCODED, None), getattr(other, ENCODED, None)
-    if common is None or written != common:
-        return  # a part may hold what its owner can change
-    for get, put in _PARTS:
-        if (part := get(other)) is not None:
-            put(request, part)
+    written = checked_json(request)
+    common: str | None = getattr(other, ENCODED, None)
+    if written is None or written != common:
+        return False  # a part may hold what its owner can change
+    if other.overrides is not None:
+        _put_overrides(request, other.overrides)
+    if other.network_configuration is not None:
+        _put_network(request, other.network_configuration)
+    if other.tags is not None:
+        _put_tags(request, other.tags)
+    if other.volume_configurations is not None:
+        _put_volumes(request, other.volume_configurations)
     keep_encoded(request, common)
+    return True
 
 
-_slot = vars(StartTaskRequest)
-_PARTS: Sequence[tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = tuple(
-    (_slot[member.name].__get__, _slot[member.name].__set__)
-    for member in members(StartTaskRequest)
-    if issubclass(member.kind.base, Shape)
-)
-"""What gets and sets each member that holds a shape, or several."""
+_slot: Any = vars(StartTaskRequest)
+_put_overrides: Callable[[Any, Any], None] = _slot["overrides"].__set__
+_put_network: Callable[[Any, Any], None] = _slot["network_configuration"].__set__
+_put_tags: Callable[[Any, Any], None] = _slot["tags"].__set__
+_put_volumes: Callable[[Any, Any], None] = _slot["volume_configurations"].__set__
 
 
 def json_of(request: Shape) -> str:

@@ -20,7 +20,6 @@ from typing import Any
 import attrs
 
 from aioecs._model.codec.hidden_slots import ENCODED, keep_encoded
-from aioecs._model.codec.initializer import getter
 from aioecs._model.codec.nothing import NOTHING
 from aioecs._model.codec.plain import Kind, Member, members
 from aioecs._model.codec.shape import Shape
@@ -78,12 +77,10 @@ class Encoders:
     # ------------------------------------------------------------------------------------------------ generated source
 
     def _source(self, shape: type[Shape]) -> str:
-        lines = [f"{_held(at)}," for at in range(len(members(shape)))]
-        source = ["def encode(value):", f"    {' '.join(lines)} extra, = held_by(value)"]
-        source += ["    if extra is not NOTHING: return None", "    text = ''"]
+        source = ["def encode(value):", "    if value.extra is not NOTHING: return None", "    text = ''"]
         for at, member in enumerate(members(shape)):
             source += [f"    {line}" for line in self._member(shape, member, at)]
-        source.append("    text = '{' + text[2:] + '}'")
+        source.append("    text = f'{{{text[2:]}}}'")
         if shape in self._rules:
             source.append("    if not rule(value, text): return None")
         return "\n".join([*source, "    return text", ""])
@@ -92,21 +89,18 @@ class Encoders:
         name = f', "{member.wire}": '
         if member.varies:
             return [f"text += {name + GAP!r}"]
-        held, bounds = _held(at), self._bounds.get((shape, member.name), Bounds())
-        written = [*_write(member.kind, held, name, at), *_within(member.kind, bounds, held, at)]
+        bounds = self._bounds.get((shape, member.name), Bounds())
+        read = f"held = value.{member.name}"
+        written = [*_write(member.kind, name, at), *_within(member.kind, bounds, at)]
         if member.required or bounds.needed:
-            return [f"if {held} is None: return None", *written]
-        return [f"if {held} is not None:", *[f"    {line}" for line in written]]
+            return [read, "if held is None: return None", *written]
+        return [read, "if held is not None:", *[f"    {line}" for line in written]]
 
     def _names(self, shape: type[Shape]) -> dict[str, Any]:
         """Return what the source of a shape's function refers to."""
         of = members(shape)
-        names: dict[str, Any] = {
-            "held_by": getter([*[member.name for member in of], "extra"]),
-            "NOTHING": NOTHING,
-            "quoted": quoted,
-            "rule": self._rules.get(shape),
-        }
+        names: dict[str, Any] = {"NOTHING": NOTHING, "quoted": quoted, "joined": ", ".join}
+        names["rule"] = self._rules.get(shape)
         # A value that requests share is written once, not once for each of them.
         shares = any(member.varies for member in of)
         for at, member in enumerate(of):
@@ -126,63 +120,59 @@ def _compiled(shape: type[Shape], source: str, names: dict[str, Any]) -> Encode:
     return encode
 
 
-def _held(at: int) -> str:
-    return f"held{at}"
-
-
 def _spelled(enum: type[StrEnum]) -> dict[str, str]:
     return {member.value: quoted(member.value) for member in enum}
 
 
-def _within(kind: Kind, bounds: Bounds, held: str, at: int) -> list[str]:
-    """Write the lines that hold a value, whose type is right, to its bounds."""
-    size = held if kind.base is int and kind.container is None else f"len({held})"
+def _within(kind: Kind, bounds: Bounds, at: int) -> list[str]:
+    """Write the lines that hold the value `held`, whose type is right, to its bounds."""
+    size = "held" if kind.base is int and kind.container is None else "len(held)"
     lines = []
     if bounds.at_most is not None:
         lines.append(f"if not {bounds.at_least} <= {size} <= {bounds.at_most}: return None")
     elif bounds.at_least:
         lines.append(f"if {size} < {bounds.at_least}: return None")
     if bounds.fullmatch is not None:
-        lines.append(f"if fullmatch{at}({held}) is None: return None")
+        lines.append(f"if fullmatch{at}(held) is None: return None")
     return lines
 
 
-def _write(kind: Kind, held: str, name: str, at: int) -> list[str]:
-    """Write the lines that add a member to the JSON, or give up."""
+def _write(kind: Kind, name: str, at: int) -> list[str]:
+    """Write the lines that add the member `held` to the JSON, or give up."""
     if kind.container is Sequence:
-        return _write_list(kind, held, name, at)
+        return _write_list(kind, name, at)
     if kind.container is not None:
         return ["return None"]  # maps are rare, and their owner might change them
     if kind.base is bool:
         return [
-            f"if {held} is True: text += {name + 'true'!r}",
-            f"elif {held} is False: text += {name + 'false'!r}",
+            f"if held is True: text += {name + 'true'!r}",
+            f"elif held is False: text += {name + 'false'!r}",
             "else: return None",
         ]
-    return [*_one(kind, held, at), f"text += {name!r} + part"]
+    return [*_checked(kind, "held", at), f"text += f'{name}{{{_json(kind, 'held')}}}'"]
 
 
-def _write_list(kind: Kind, held: str, name: str, at: int) -> list[str]:
-    lines = [f"if type({held}) is not tuple: return None"]
-    if kind.base is str and kind.enum is None:
+def _write_list(kind: Kind, name: str, at: int) -> list[str]:
+    checked, one = _checked(kind, "one", at), _json(kind, "one")
+    if one == "quoted(one)":
         return [
-            *lines,
-            f"for one in {held}:",
-            "    if type(one) is not str: return None",
-            f"text += {name + '['!r} + ', '.join(map(quoted, {held})) + ']'",
+            "if type(held) is not tuple: return None",
+            "for one in held:",
+            *[f"    {line}" for line in checked],
+            f"text += f'{name}[{{joined(map(quoted, held))}}]'",
         ]
     return [
-        *lines,
+        "if type(held) is not tuple: return None",
         "parts = []",
-        f"for one in {held}:",
-        *[f"    {line}" for line in _one(kind, "one", at)],
-        "    parts.append(part)",
-        f"text += {name + '['!r} + ', '.join(parts) + ']'",
+        "for one in held:",
+        *[f"    {line}" for line in checked],
+        f"    parts.append({one})",
+        f"text += f'{name}[{{joined(parts)}}]'",
     ]
 
 
-def _one(kind: Kind, held: str, at: int) -> list[str]:
-    """Write the lines that make `part` the JSON of one value, or give up."""
+def _checked(kind: Kind, held: str, at: int) -> list[str]:
+    """Write the lines that check one value, or give up; they may make `part` its JSON."""
     if kind.enum is not None:
         return [
             f"if type({held}) is not str and type({held}) is not kind{at}: return None",
@@ -196,10 +186,14 @@ def _one(kind: Kind, held: str, at: int) -> list[str]:
             "if part is None: return None",
         ]
     if kind.base is str:
-        return [f"if type({held}) is not str: return None", f"part = quoted({held})"]
+        return [f"if type({held}) is not str: return None"]
     if kind.base is int:
-        return [
-            f"if type({held}) is not int or not {-(2**62)} < {held} < {2**62}: return None",
-            f"part = str({held})",
-        ]
+        return [f"if type({held}) is not int or not {-(2**62)} < {held} < {2**62}: return None"]
     return ["return None"]  # numbers with a point and times are rare in requests
+
+
+def _json(kind: Kind, held: str) -> str:
+    """Write the expression of one value's JSON, once `_checked` has checked it."""
+    if kind.enum is not None or issubclass(kind.base, Shape):
+        return "part"
+    return f"str({held})" if kind.base is int else f"quoted({held})"

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import attrs
 
-from aioecs._model.codec.hidden_slots import keep_encoded, make
+from aioecs._model.codec.hidden_slots import ENCODED, give_class, make, settable
 from aioecs._model.codec.nothing import NOTHING
 
 Converter = Callable[[Any], Any]
@@ -47,17 +47,18 @@ def initializer(
     `as_it_stands` has, for some converters, the condition under which one would return the value unchanged.
     `refuse_unexpected(cls, names)` raises for what is no member: to take such names costs less than a wrapper would.
     """
-    given, lines = ["self", "*"], ["if _unexpected: _refuse(_type(self), _unexpected)"]
-    names: dict[str, Any] = {"MISSING": attrs.NOTHING, "NOTHING": NOTHING, "_keep": keep_encoded, "_type": type}
-    names["_refuse"] = refuse_unexpected
+    of = [field.name for field in attrs.fields(cls)]
+    given = ["self", "*", *[f"{name}=_default_{name}" for name in of], "**_unexpected"]
+    names: dict[str, Any] = {"MISSING": attrs.NOTHING, "NOTHING": NOTHING, "_type": type, "_cls": cls}
+    names |= {"_refuse": refuse_unexpected, "_give_class": give_class}
+    names |= {"_settable": settable(cls), "_settable_of": settable}
+    lines = ["if _unexpected: _refuse(_type(self), _unexpected)"]
     for field in attrs.fields(cls):
-        given.append(f"{field.name}=_default_{field.name}")
         lines += _taken(field, names, as_it_stands)
-        names[f"_put_{field.name}"] = getattr(cls, field.name).__set__
-        lines.append(f"_put_{field.name}(self, {field.name})")
-    source = "\n".join([f"def __init__({', '.join([*given, '**_unexpected'])}):", *[f"    {line}" for line in lines]])
-    whole = compile(f"{source}\n    _keep(self, None)\n", f"<init of {cls.__name__}>", "exec")
-    exec(whole, names)  # noqa: S102 made of the names of members alone
+    lines += ["_own = _type(self)", "_give_class(self, _settable if _own is _cls else _settable_of(_own))"]
+    lines += [*[f"self.{name} = {name}" for name in of], f"self.{ENCODED} = None", "self.__class__ = _own", ""]
+    source = "\n".join([f"def __init__({', '.join(given)}):", *[f"    {line}" for line in lines]])
+    exec(compile(source, f"<init of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
     made: Callable[..., None] = names["__init__"]
     _name(made, cls)
     return made
@@ -86,13 +87,9 @@ def _parameter(field: attrs.Attribute[Any]) -> Parameter:
 def copier(cls: type[Any]) -> Callable[[Any], Any]:
     """Return what copies a value of a class: the copy shares all members, and its JSON is not kept."""
     of = [field.name for field in attrs.fields(cls)]
-    held = ", ".join(of)
-    names: dict[str, Any] = {"_make": make, "_cls": cls, "_keep": keep_encoded}
-    names["_all"] = getter(of)
-    names |= {f"_put_{name}": getattr(cls, name).__set__ for name in of}
-    lines = ["_copied = _make(_cls)", f"({held},) = _all(_value)"]
-    lines += [f"_put_{name}(_copied, {name})" for name in of]
-    lines += ["_keep(_copied, None)", "return _copied", ""]
+    names: dict[str, Any] = {"_make": make, "_cls": cls, "_settable": settable(cls)}
+    lines = ["_copied = _make(_settable)", *[f"_copied.{name} = _value.{name}" for name in of]]
+    lines += [f"_copied.{ENCODED} = None", "_copied.__class__ = _cls", "return _copied", ""]
     source = "\n".join(["def copy(_value):", *[f"    {line}" for line in lines]])
     exec(compile(source, f"<copy of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
     copy: Callable[[Any], Any] = names["copy"]
@@ -118,7 +115,7 @@ def _taken(field: attrs.Attribute[Any], names: dict[str, Any], as_it_stands: Map
     names[f"_default_{name}"] = attrs.NOTHING if make is not None else default
     if make is not None:
         names[f"_make_{name}"] = make
-        lines.append(f"if {name} is MISSING: {name} = _make_{name}({'self' if default.takes_self else ''})")
+        lines.append(f"if {name} is MISSING: {name} = _make_{name}({f'self, {name!r}' if default.takes_self else ''})")
     own: Any = field.converter
     if own is not None:
         names[f"_own_{name}"] = own

@@ -23,6 +23,8 @@ from aioecs._model.codec.shape import (
     CODEC,
     Decoders,
     Shape,
+    decoded,
+    is_lazy,
     is_own,
     is_required,
     is_secret,
@@ -153,9 +155,9 @@ def lazy_from_plain(shape: type[S], plain: dict[str, Any]) -> S:
     """Make the same value as `from_plain`, whose members are decoded when they are first asked for.
 
     An answer of ten tasks has hundreds of members, of which most callers read a few. The plain form then belongs to
-    the value: nobody may change it.
+    the value: nobody may change it. What requests hold too, such as overrides, is decoded at once (`request_shape`).
     """
-    return lazy_value(shape, (plain, decoders(shape)))
+    return lazy_value(shape, (plain, decoders(shape))) if is_lazy(shape) else decoded(shape, plain, decoders(shape))
 
 
 def _decoders(shape: type[Any]) -> Decoders:

@@ -25,6 +25,7 @@ from aioecs._model.codec.hidden_slots import (
     make,
     put_at,
     put_source,
+    settable,
 )
 from aioecs._model.codec.initializer import MembersSignature, copier, set_initializer
 from aioecs._model.codec.nothing import NOTHING
@@ -86,15 +87,13 @@ def member(
 
 def required(*, wire: str | None = None) -> Any:
     """Declare a member that a request must have; type checkers see a parameter without a default."""
-    return attrs.field(default=attrs.Factory(_refuse, takes_self=True), metadata={_WIRE: wire, _REQUIRED: True})
+    refuse: Any = _refuse  # the generated `__init__` gives it the member's name too, which attrs would not
+    return attrs.field(default=attrs.Factory(refuse, takes_self=True), metadata={_WIRE: wire, _REQUIRED: True})
 
 
-def _refuse(value: Any) -> Any:
-    """Say which required member is missing: the first of the shape's that has not been set yet."""
-    for attribute in attrs.fields(type(value)):
-        if is_required(attribute) and not hasattr(value, attribute.name):
-            raise InvalidRequest(f"{type(value).__name__}.{attribute.name}", "is required")
-    raise AssertionError("a required member's factory ran although none is missing")
+def _refuse(value: Any, name: str) -> Any:
+    """Say that a required member is missing, which the generated `__init__` names."""
+    raise InvalidRequest(f"{type(value).__name__}.{name}", "is required")
 
 
 def own_tuple(value: Any) -> Any:
@@ -162,28 +161,34 @@ def request_shape(cls: type[T]) -> type[T]:
         attrs.frozen(kw_only=True, init=False, field_transformer=_add_copiers, repr=False),
     )
     made: Any = frozen(cls)
-    set_initializer(made, _AS_IT_STANDS, refuse_unexpected)
+    set_initializer(made, AS_IT_STANDS, refuse_unexpected)
     return cast("type[T]", made)
 
 
-_AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
+AS_IT_STANDS: dict[Callable[[Any], Any], str] = {
     own_tuple: "{0} is None or _type({0}) is tuple",
     own_names: "_type({0}) is tuple",
     _own_dict: "{0} is None",
     _own_extra: "{0} is NOTHING",
 }
-"""By converter: when it would return a value as it is."""
+"""By converter: when it would return a value as it is. Modules with a converter of their own add to it."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def shape(cls: type[T]) -> type[T]:
-    """Make the class such a value that may also be part of an answer, whose members are decoded when asked for.
+    """Make the class such a value that is part of answers, whose members are decoded when they are asked for.
 
-    Requests are made by `request_shape`: Python looks members up more slowly on a class that has `__getattr__`.
+    Requests and what they hold are made by `request_shape`: Python takes several times as long to look a member up on
+    a class that has `__getattr__`.
     """
     made: Any = request_shape(cls)
     made.__getattr__ = decode_member
     return cast("type[T]", made)
+
+
+def is_lazy(cls: type[Any]) -> bool:
+    """Return whether members of such values can be decoded when they are asked for."""
+    return hasattr(cls, "__getattr__")
 
 
 def _spelled(held: Any) -> Any:
@@ -310,3 +315,14 @@ def lazy_value(cls: type[S], source: Source, at: int | None = None) -> S:
     put_source(value, source)
     put_at(value, at)
     return value
+
+
+def decoded(cls: type[S], plain: Mapping[str, Any], decoders: Decoders) -> S:
+    """Make a value whose members are all decoded now."""
+    value: Any = make(settable(cls))
+    for name, decode in decoders.items():
+        setattr(value, name, decode(plain))
+    value.__class__ = cls
+    keep_encoded(value, None)
+    made: S = value
+    return made

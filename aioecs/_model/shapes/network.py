@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model.codec.shape import Shape, required, shape
+from aioecs._model.codec.shape import Shape, request_shape, required
 from aioecs._model.shapes.enums import AssignPublicIp
 
 
-@shape
+@request_shape
 class AwsVpcConfiguration(Shape):
     """The subnets and security groups of a task in the `awsvpc` network mode; all of one VPC [model]."""
 
@@ -23,7 +23,7 @@ class AwsVpcConfiguration(Shape):
     """Whether the network interface gets a public IP address."""
 
 
-@shape
+@request_shape
 class NetworkConfiguration(Shape):
     """The network of a task.
 

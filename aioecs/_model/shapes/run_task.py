@@ -15,7 +15,7 @@ from aioecs._model.shapes.volumes import TaskVolumeConfiguration
 from aioecs.errors import StartRefused
 
 
-@shape
+@request_shape
 class CapacityProviderStrategyItem(Shape):
     """How much of a call's tasks one capacity provider takes."""
 
@@ -33,7 +33,7 @@ class CapacityProviderStrategyItem(Shape):
     """
 
 
-@shape
+@request_shape
 class PlacementConstraint(Shape):
     """A rule for which container instances a task may go to. Not for AWS Fargate [model]."""
 
@@ -46,7 +46,7 @@ class PlacementConstraint(Shape):
     """
 
 
-@shape
+@request_shape
 class PlacementStrategy(Shape):
     """A rule for which container instance is preferred among those that a task may go to."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from aioecs._model.codec.shape import Shape, shape
+from aioecs._model.codec.shape import Shape, request_shape
 
 
-@shape
+@request_shape
 class Tag(Shape):
     """A label on a resource: a key and an optional value.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model.codec.shape import Shape, member, required, shape
+from aioecs._model.codec.shape import Shape, member, request_shape, required
 from aioecs._model.shapes.enums import EBSResourceType, PropagateTags, TaskFilesystemType
 from aioecs._model.shapes.tags import Tag
 
 
-@shape
+@request_shape
 class EBSTagSpecification(Shape):
     """Tags of an Amazon EBS volume."""
 
@@ -21,7 +21,7 @@ class EBSTagSpecification(Shape):
     """Whose tags are copied onto the volume; absent, nobody's. For the volumes of services only [model]."""
 
 
-@shape
+@request_shape
 class TaskManagedEBSVolumeTerminationPolicy(Shape):
     """What becomes of the volume when its task has stopped."""
 
@@ -29,7 +29,7 @@ class TaskManagedEBSVolumeTerminationPolicy(Shape):
     """True deletes the volume once the task is STOPPED; False leaves it in your account, where it goes on costing."""
 
 
-@shape
+@request_shape
 class TaskManagedEBSVolumeConfiguration(Shape):
     """How the Amazon EBS volume of each task is made: one new volume for each task.
 
@@ -76,7 +76,7 @@ class TaskManagedEBSVolumeConfiguration(Shape):
     """
 
 
-@shape
+@request_shape
 class TaskVolumeConfiguration(Shape):
     """A volume whose making was left to the start: the task definition says `configuredAtLaunch` for it."""
 

@@ -73,3 +73,26 @@ def test_a_copy_shares_all_members() -> None:
     assert copied is not value
     assert copied.tuple is value.tuple
     assert copier(Shape)(Shape()) == Shape()
+
+
+class Special(Sample):
+    """A class of a caller's own, with a member beside the slots."""
+
+    def mark(self) -> None:
+        """Set it."""
+        object.__setattr__(self, "marked", True)
+
+
+@pytest.mark.parametrize("cls", [Sample, Special])
+def test_a_value_is_of_its_own_class_and_frozen(cls: Any) -> None:
+    """It is filled as a value of another class, of which nothing is left; a subclass stays what it is."""
+    value: Any = cls(type="t")
+    assert type(value) is type(value.replace(type="u")) is type(copier(cls)(value)) is cls
+    assert value != cls(type="u")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        value.type = "u"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del value.type
+    if isinstance(value, Special):
+        value.mark()
+        assert vars(value) == {"marked": True}

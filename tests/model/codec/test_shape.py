@@ -71,13 +71,6 @@ def test_the_first_missing_member_is_named(given: dict[str, Any], missing: str) 
     assert str(caught.value) == f"Sample.{missing}: is required"
 
 
-def test_a_required_factory_that_runs_for_nothing_says_so() -> None:
-    """Asked for a default although nothing is missing, the factory doesn't make one up."""
-    factory = FIELDS["plain_name"].default.factory
-    with pytest.raises(AssertionError, match="none is missing"):
-        factory(Sample(plain_name="a", size_in_gib=1))
-
-
 def letters() -> Iterator[str]:
     yield from "ab"
 
