@@ -192,11 +192,14 @@ class CallRecord:
         """
         is_run = self.is_run
         fixed = self.resent or (is_run and (self.ambiguous or self.shares_token))
-        wanted = self.open
-        for state in wanted:
-            state.dropped = state.left and not fixed
-        sent = self.start_states if is_run else wanted
-        return tuple([state.instance for state in sent if not state.dropped])
+        sent: list[str] = []
+        for state in self.start_states:  # `not state.known`, inlined
+            is_open = state.task is None and state.failure is None and state.error is None and not state.dropped
+            if is_open and state.left and not fixed:
+                state.dropped = True
+            elif is_open or (is_run and not state.dropped):
+                sent.append(state.instance)
+        return tuple(sent)
 
     def outcomes(self) -> set[Outcome]:
         """Return the outcomes of its starts, as far as is known now."""
