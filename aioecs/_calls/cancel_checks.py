@@ -19,9 +19,12 @@ from aioecs.errors import CallCancelled, CallTimeout
 T = TypeVar("T")
 
 
-def may_have_fired(source: Source | None, scope_deadline: float) -> bool:
-    """Return whether `refuse_if_cancelled` could raise; the scopes around the caller end at `scope_deadline`."""
-    task = asyncio.current_task()
+def may_have_fired(loop: asyncio.AbstractEventLoop, source: Source | None, scope_deadline: float) -> bool:
+    """Return whether `refuse_if_cancelled` could raise; the scopes around the caller end at `scope_deadline`.
+
+    To look the running loop up, Python 3.11 makes a system call.
+    """
+    task = asyncio.current_task(loop)
     return source is not None or scope_deadline == float("-inf") or (task is not None and task.cancelling() > 0)
 
 

@@ -188,7 +188,7 @@ class Starting(ABC):
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._chosen_on_cancel(on_cancel)
         with StartEvents(core.emit, call.record.starts) as events:
-            if may_have_fired(source, call.record.scope_deadline):
+            if may_have_fired(core.loop, source, call.record.scope_deadline):
                 await refuse_if_cancelled(source, partial(cancelled, call.record))
             if idempotency_key is None:
                 shared_call = SharedCall(call)

@@ -18,10 +18,11 @@ class BackgroundTasks:
     """A supervised set of plain asyncio tasks.
 
     Not a task group: a client may be entered in one task of a loop and left in another, and a caller's cancel must
-    not reach them.
+    not reach them. They all belong to one loop.
     """
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[asyncio.Task[Any], Ended | None] = {}
 
     def __len__(self) -> int:
@@ -34,7 +35,9 @@ class BackgroundTasks:
 
         `ended(task)` is called at its end, also when it was cancelled before its first step.
         """
-        task = later_task(work, name)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        task = later_task(work, name, self._loop)
         self._tasks[task] = ended
         task.add_done_callback(self._ended_awaited if awaited else self._ended)
         return task
@@ -96,13 +99,15 @@ class TaskGroup(asyncio.TaskGroup):
             raise asyncio.CancelledError from raised
 
 
-def later_task(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+def later_task(
+    work: Coroutine[Any, Any, T], name: str, loop: asyncio.AbstractEventLoop | None = None
+) -> asyncio.Task[T]:
     """Make a task that begins in a later step of the loop, whatever the loop's task factory does.
 
     An eager factory runs the work before it returns the task. The work could then end, and say that no task is left,
     before the caller has noted the task: the note would stay, and no other task would ever be made.
     """
-    return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name)
+    return asyncio.Task(work, loop=loop or asyncio.get_running_loop(), name=name)
 
 
 def take_back_cancels(ours: bool) -> bool:

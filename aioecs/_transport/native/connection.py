@@ -67,9 +67,13 @@ class Connection(asyncio.Protocol):
     def __init__(
         self, raw_socket: socket.socket, deadlines: Deadlines, on_closed: Callable[[Connection], object]
     ) -> None:
-        """Take the connected socket and the deadlines of its loop; `on_closed` is called when the connection ends."""
+        """Take the connected socket and the deadlines of the running loop.
+
+        `on_closed` is called when the connection ends.
+        """
         self._socket = raw_socket
         self._arrived = arrivals(raw_socket)
+        self._loop = asyncio.get_running_loop()
         self._deadlines = deadlines
         self._on_closed = on_closed
         self._transport: Any = None  # an asyncio.Transport; the transports of other loops need not subclass it
@@ -106,11 +110,10 @@ class Connection(asyncio.Protocol):
         """
         if not self.reusable:
             raise ConnectionResetError("the connection was closed before the request was sent")
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Response] = loop.create_future()
+        waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
         self._timeout = timeout
-        self._deadlines.set(self, loop.time() + timeout, self._time_out)
+        self._deadlines.set(self, self._loop.time() + timeout, self._time_out)
         self._received = 0
         self._reset_message()
         try:
