@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any, TypeVar
@@ -32,6 +33,30 @@ def fresh_token() -> str:
     return tokens.fresh(os.urandom(tokens.ENTROPY))
 
 
+class TokensOfPass:
+    """Makes new tokens for calls of which many are prepared in one pass of the loop: one system call serves several.
+
+    The random bytes that are left are dropped at the end of the pass, for the reason that `fresh_token` gives.
+    """
+
+    AT_ONCE = 16
+
+    def __init__(self) -> None:
+        self._random: list[bytes] = []
+
+    def fresh(self, loop: asyncio.AbstractEventLoop) -> str:
+        """Make a new token, in a step of this loop."""
+        if not self._random:
+            size = tokens.ENTROPY
+            read = os.urandom(self.AT_ONCE * size)
+            self._random = [read[at : at + size] for at in range(0, len(read), size)]
+            loop.call_soon(self._drop)
+        return tokens.fresh(self._random.pop())
+
+    def _drop(self) -> None:
+        self._random = []
+
+
 def _check_key(request: StartTaskRequest | RunTaskRequest, key: object) -> None:
     """Check an idempotency key.
 
@@ -58,6 +83,8 @@ class Preparer:
     tag_tokens: bool
     reconcilers: dict[str | None, Reconciler] = attrs.Factory(dict)
     """By cluster."""
+    tokens_of_pass: TokensOfPass = attrs.Factory(TokensOfPass)
+    """Makes the tokens of fan-outs."""
     partition: str = attrs.field(default=attrs.Factory(lambda own: own.core.transport.partition, takes_self=True))
     """The AWS partition that ARNs must name."""
 
@@ -83,7 +110,11 @@ class Preparer:
             limits.expect(request, StartTaskRequest)
         if key is not None:
             _check_key(request, key)
-        token = tokens.derived(key) if key is not None else fresh_token()
+        core = self.core
+        if key is not None:
+            token = tokens.derived(key)
+        else:
+            token = self.tokens_of_pass.fresh(core.loop) if fan_out else fresh_token()
         as_sent = isinstance(request, RunTaskRequest) or (self.tag_tokens and request.started_by is not None)
         if not fan_out and not as_sent:
             self.check(request)  # without the token, which keeps the rules; the JSON is written by then
@@ -96,7 +127,6 @@ class Preparer:
             sent_as, token, adopts = self._with_token(request, token)
         if not fan_out and as_sent:
             self.check(sent_as)  # with the tag, or the client token, that is put in
-        core = self.core
         now = core.now
         record = CallRecord(
             request=request,

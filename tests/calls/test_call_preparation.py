@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import Any
 
 import anyio
@@ -10,7 +12,7 @@ from fake_transport import INSTANCES, FakeReconciler, FakeTransport, make_core, 
 from virtual_time import run_in_virtual_time
 
 from aioecs import StartTaskRequest, Tag
-from aioecs._calls.call_preparation import Preparer, fresh_token
+from aioecs._calls.call_preparation import Preparer, TokensOfPass, fresh_token
 from aioecs._calls.reconciler import TAG, Reconciler
 from aioecs._logic.calls import token as tokens
 from aioecs._runtime.client_core import Core
@@ -28,6 +30,22 @@ def test_a_fresh_token_is_nobody_else_s() -> None:
     made = {fresh_token() for _ in range(1000)}
     assert len(made) == 1000
     assert {len(token) for token in made} == {tokens.LENGTH}
+
+
+async def test_tokens_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes are read for several, each token is another, and none is made of bytes that an earlier pass has read."""
+    reads: list[bytes] = []
+    read = os.urandom
+    monkeypatch.setattr("os.urandom", lambda size: reads.append(read(size)) or reads[-1])
+    of_pass, loop = TokensOfPass(), asyncio.get_running_loop()
+    made = [of_pass.fresh(loop) for _ in range(40)]
+    assert len(reads) == 3
+    await asyncio.sleep(0)
+    made.append(of_pass.fresh(loop))
+    assert len(reads) == 4
+    bytes_of_last_pass = reads[-1]
+    assert made[-1] in {tokens.fresh(bytes_of_last_pass[at : at + 32]) for at in range(0, len(bytes_of_last_pass), 32)}
+    assert len({*made}) == 41
 
 
 def tagged(count: int, **more: Any) -> StartTaskRequest:
