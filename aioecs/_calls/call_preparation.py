@@ -6,7 +6,6 @@ import os
 import time
 from typing import Any, TypeVar
 
-import anyio
 import attrs
 
 from aioecs._calls.call import Call
@@ -106,7 +105,7 @@ class Preparer:
             retries=core.retries,
             delivery=delivery,
             deadline=now + core.timeouts.call,
-            scope_deadline=float("inf") if fan_out else anyio.current_effective_deadline(),
+            scope_deadline=float("inf") if fan_out else core.scope_deadline(),
             epoch=time.time() - now,
             rate_limited=self.rate_limited,
             keyed=key is not None,

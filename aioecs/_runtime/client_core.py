@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from aioecs._logic.calls.call_result import describe_outcomes
@@ -100,6 +101,11 @@ class CallerWaits:
             scope.cancel()
 
 
+def _scope_deadline() -> Callable[[], float]:
+    """Return `anyio.current_effective_deadline` of the running loop: which library runs is found out once."""
+    return anyio.lowlevel.current_token().backend_class.current_effective_deadline
+
+
 @attrs.define(eq=False)
 class Core:
     """The inside of an open client."""
@@ -131,6 +137,8 @@ class Core:
     """When the clocks of the calls end."""
     admission: AdmissionGate = attrs.Factory(AdmissionGate.here)
     """Queues callers if too many arrive at once."""
+    scope_deadline: Callable[[], float] = attrs.Factory(_scope_deadline)
+    """Returns when the cancel scopes around the current task end; `-inf` if one was cancelled."""
     settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
     """What cancelled callers still wait for."""
     jitter: Callable[[], float] = random.random

@@ -57,6 +57,7 @@ class SharedLimiter:
 
     def __init__(self, limiter: RateLimiter, clock: Callable[[], float] = _monotonic, reserved: float = 0.0) -> None:
         self._limiter = limiter
+        self._limits = not isinstance(limiter, Unlimited)
         self._reserved = reserved
         self._reserved_due = -math.inf
         self._clock = clock
@@ -106,6 +107,8 @@ class SharedLimiter:
         the loop. A cancel while waiting leaves everything as if the caller had never arrived, also when the permit is
         granted at the same moment.
         """
+        if not self._limits:
+            return 0.0
         ahead = left() if left is not None else None
         with self._lock:
             if not self._waiting and (at := self._take(ahead or 1, urgency)) is not None:
@@ -121,6 +124,8 @@ class SharedLimiter:
 
     def try_acquire(self) -> float | None:
         """Take a permit if one is free right now and no caller waits for it; else return None."""
+        if not self._limits:
+            return 0.0
         with self._lock:
             return None if self._waiting else self._take(1, Priority.START)
 
@@ -134,6 +139,8 @@ class SharedLimiter:
 
     def answered(self, at: float, throttled: bool) -> None:
         """Note that the call of this permit has ended, and whether ECS throttled it."""
+        if not self._limits:
+            return
         with self._lock:
             self._limiter.answered(self._clock(), not throttled, at)
         if self._waiting:
@@ -141,6 +148,8 @@ class SharedLimiter:
 
     def unsent(self, at: float) -> None:
         """Give back a permit with which nothing was sent."""
+        if not self._limits:
+            return
         with self._lock:
             self._limiter.unsent(self._clock(), at)
         if self._waiting:

@@ -26,6 +26,7 @@ STARTED = EagerMembers(
     "tasks",
     Task,
     {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn", "started_by": "startedBy"},
+    ("created_at", "createdAt"),
     {"failures": "failures"},
 )
 """The members that say what each start came to. The answer may be kept for long: the rest of it stays in bytes."""
@@ -35,7 +36,8 @@ _EAGER: Mapping[type[Any], EagerMembers] = {StartTaskResponse: STARTED}
 def _narrow(eager: EagerMembers) -> Any:
     """Return the type of a plain form that has the eager members and nothing else."""
     make: Any = TypedDict  # no checker knows a type before it is made
-    listed = GenericAlias(list, (make("one", dict.fromkeys(eager.members.values(), str | None), total=False),))
+    one = {**dict.fromkeys(eager.members.values(), str | None), eager.later[1]: Any}
+    listed = GenericAlias(list, (make("one", one, total=False),))
     return make("answer", {eager.wire: listed, **dict.fromkeys(eager.beside.values(), Any)}, total=False)
 
 
@@ -156,7 +158,8 @@ def read_answer(body: bytes, shape: type[R], operation: str, reader: Reader = RE
 
 def too_deep(body: bytes) -> bool:
     """Return whether JSON is nested deeper than an answer may be; cheaply, where it has few brackets."""
-    if body.count(b"{") + body.count(b"[") <= DEEPEST or not _without_inner_pairs(body.translate(None, _OTHERS)):
+    brackets = body.translate(None, _OTHERS)
+    if len(brackets) <= 2 * DEEPEST or not _without_inner_pairs(brackets):
         return False
     level = 0
     for bracket in _STRINGS.sub(b"", body).translate(None, _OTHERS):

@@ -48,6 +48,11 @@ class CredentialSource:
         """botocore's name of the source, such as `assume-role` or `container-role`."""
         return str(getattr(self._credentials, "method", None) or "none found")
 
+    @property
+    def fixed(self) -> Keys | None:
+        """The credentials, if their source can't change them: once they were read they need not be read again."""
+        return self._keys if self._is_due is None else None
+
     async def current(self) -> Keys:
         """Return the current credentials, refreshed if they are due.
 

@@ -14,10 +14,10 @@ from aioecs.errors import ECSError
 
 @attrs.frozen
 class Send:
-    """Send the request for these instances, and report the result of the attempt."""
+    """Send the request for the starts that `CallRecord.freeze` names then, and report the result of the attempt."""
 
-    instances: tuple[str, ...]
-    """The instances of a StartTask; a RunTask has an empty name for each of its tasks."""
+
+SEND = Send()
 
 
 @attrs.frozen

@@ -139,9 +139,17 @@ class CallRecord:
         return found
 
     @property
+    def any_open(self) -> bool:
+        """Whether the outcome of a start isn't known."""
+        for state in self.start_states:
+            if state.task is None and state.failure is None and state.error is None and not state.dropped:
+                return True
+        return False
+
+    @property
     def is_ambiguous(self) -> bool:
         """Whether a lookup can still find tasks: those of open starts, or duplicates."""
-        return self.resent or (self.ambiguous and bool(self.open))
+        return self.resent or (self.ambiguous and self.any_open)
 
     @property
     def ends(self) -> float:
@@ -184,11 +192,14 @@ class CallRecord:
         """
         is_run = self.is_run
         fixed = self.resent or (is_run and (self.ambiguous or self.shares_token))
-        wanted = self.open
-        for state in wanted:
-            state.dropped = state.left and not fixed
-        sent = self.start_states if is_run else wanted
-        return tuple([state.instance for state in sent if not state.dropped])
+        sent: list[str] = []
+        for state in self.start_states:  # `not state.known`, inlined
+            is_open = state.task is None and state.failure is None and state.error is None and not state.dropped
+            if is_open and state.left and not fixed:
+                state.dropped = True
+            elif is_open or (is_run and not state.dropped):
+                sent.append(state.instance)
+        return tuple(sent)
 
     def outcomes(self) -> set[Outcome]:
         """Return the outcomes of its starts, as far as is known now."""

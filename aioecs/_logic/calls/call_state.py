@@ -25,7 +25,6 @@ action, whose result is the next input. None means: the current action goes on.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -34,6 +33,7 @@ from aioecs._logic.calls import matching
 from aioecs._logic.calls.actions import (
     BACKOFF_ENDED,
     FINISH,
+    SEND,
     Action,
     BackOff,
     BackoffEnded,
@@ -41,7 +41,6 @@ from aioecs._logic.calls.actions import (
     ClockEnded,
     LookUp,
     LookupDone,
-    Send,
     Stop,
     Stopped,
     Withdrawn,
@@ -80,9 +79,6 @@ def handle(call: CallRecord, what: CallInput, now: float, jitter: float = 1.0) -
     return TABLE[call.phase, type(what)](call, what, When(now, jitter))
 
 
-_instance = operator.attrgetter("instance")
-
-
 # Sending -----------------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +88,7 @@ def _send(call: CallRecord, _: CallInput, when: When) -> Action:
     if call.first_sent is None:
         call.first_sent = when.now
     call.sends += 1
-    return Send(tuple(map(_instance, call.open)))
+    return SEND
 
 
 def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskResponse], when: When) -> Action:
@@ -102,7 +98,7 @@ def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskRespon
         match_run(call, tasks, failures)
     else:
         matching.assign_answer(call.start_states, tasks, failures)
-    if call.open:
+    if call.any_open:
         named = len(tasks) + len(failures)
         lost = AnswerLost(f"{call.operation} was answered for {named} starts, not for all that were requested")
         return _lost(call, Lost(lost), when)

@@ -73,7 +73,11 @@ def well_formed(tasks: object, failures: object) -> tuple[list[Task], list[Failu
     Anything else in the answer is ignored.
     """
     return (
-        [task for task in _sequence(tasks) if isinstance(task, Task) and _is_text(task.task_arn) and task.task_arn],
+        [
+            task
+            for task in _sequence(tasks)
+            if isinstance(task, Task) and task.task_arn and isinstance(cast("object", task.task_arn), str)
+        ],
         [each for each in _sequence(failures) if isinstance(each, Failure) and _is_readable(each)] if failures else [],
     )
 

@@ -58,11 +58,11 @@ def instances_of(request: StartTaskRequest | RunTaskRequest) -> Sequence[str]:
     return request.container_instances
 
 
-def request_of(group: Group, instances: Sequence[str]) -> StartTaskRequest | RunTaskRequest:
+def request_of(group: Group, instances: list[str]) -> StartTaskRequest | RunTaskRequest:
     """Return the request of a group for these instances."""
     if isinstance(group.request, RunTaskRequest):
         return group.request.replace(count=len(instances))
-    if group.request.container_instances == tuple(instances):
+    if list(group.request.container_instances) == instances:
         return group.request
     return group.request.replace(container_instances=instances)
 

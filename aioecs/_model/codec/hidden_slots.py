@@ -24,7 +24,7 @@ def decode_member(self: Any, name: str) -> Any:
         decode = decoders[name]
     except (AttributeError, KeyError):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-    held = decode(of if isinstance(of, dict) else of[_at_of.__get__(self)])
+    held = decode(of if isinstance(of, dict) else of.part(_at_of.__get__(self), name))
     keep(self, name, held)
     return held
 

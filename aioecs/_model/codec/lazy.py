@@ -33,6 +33,8 @@ class EagerMembers:
     """The shape of the values in the list."""
     members: Mapping[str, str]
     """Their names in Python, and on the wire."""
+    later: tuple[str, str]
+    """The name in Python and on the wire of a member whose plain form is taken at once, and decoded when asked for."""
     beside: Mapping[str, str]
     """Members of the answer itself that are decoded at once too: their names in Python, and on the wire."""
 
@@ -47,14 +49,38 @@ class LazySource:
     _held: bytes | dict[str, Any]
     """The bytes until they are decoded, then the plain form."""
     _decode: Decode
-    _wire: str
-    """The list's name on the wire."""
+    _eager: EagerMembers
+    _later: tuple[Any, ...] = ()
+    """The plain form of the member `later` of each value."""
 
-    def __getitem__(self, at: int | None) -> Any:
+    def part(self, at: int | None, name: str) -> Any:
+        """Return the plain form of one value, or of the whole; it has the member of this name if there is one."""
         held = self._held
         if not isinstance(held, dict):
+            later, wire = self._eager.later
+            if name == later and at is not None:
+                return {wire: self._later[at]}
             held = self._held = self._decode(held)
-        return held if at is None else _part(held.get(self._wire), at)
+        return held if at is None else _part(held.get(self._eager.wire), at)
+
+    def values(self, listed: list[Any]) -> tuple[Any, ...]:
+        """Make the values of the list; what is no object there is kept as it is."""
+        of, setters, (_, late_wire) = self._eager.of, _setters(self._eager), self._eager.later
+        source = self, decoders(of)
+        held: list[Any] = []
+        later: list[Any] = []
+        for at, part in enumerate(listed):
+            one, late = part, None
+            if isinstance(part, dict):
+                one, late = make(of), part.get(late_wire)
+                put_source(one, source)
+                put_at(one, at)
+                for put, wire in setters:
+                    put(one, part.get(wire))
+            held.append(one)
+            later.append(late)
+        self._later = tuple(later)
+        return tuple(held)
 
 
 def _part(listed: Any, at: int) -> Any:
@@ -78,26 +104,10 @@ def decode_lazily(shape: type[S], plain: dict[str, Any], eager: EagerMembers, bo
     listed = plain.get(eager.wire)
     if not isinstance(listed, list):
         return lazy_from_plain(shape, decode(body))
-    source = LazySource(body, decode, eager.wire)
+    source = LazySource(body, decode, eager)
     own = decoders(shape)
     value = lazy_value(shape, (source, own))
-    keep(value, eager.name, _values(listed, eager, source))
+    keep(value, eager.name, source.values(listed))
     for name in eager.beside:
         keep(value, name, own[name](plain))
     return value
-
-
-def _values(listed: list[Any], eager: EagerMembers, answer: LazySource) -> tuple[Any, ...]:
-    """Make the values of the list; what is no object there is kept as it is."""
-    of, source, setters = eager.of, (answer, decoders(eager.of)), _setters(eager)
-    held: list[Any] = []
-    for at, part in enumerate(listed):
-        one = part
-        if isinstance(part, dict):
-            one = make(of)
-            put_source(one, source)
-            put_at(one, at)
-            for put, wire in setters:
-                put(one, part.get(wire))
-        held.append(one)
-    return tuple(held)

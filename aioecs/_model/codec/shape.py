@@ -298,9 +298,11 @@ Decoders = Mapping[str, Callable[[Mapping[str, Any]], Any]]
 
 
 class Parts(Protocol):
-    """Plain forms, by their number; None is that of the whole."""
+    """The plain forms of several values that are decoded together."""
 
-    def __getitem__(self, at: int | None, /) -> Mapping[str, Any]: ...
+    def part(self, at: int | None, name: str, /) -> Mapping[str, Any]:
+        """Return that of a value by its number, or of the whole; all that matters in it is the member of this name."""
+        ...
 
 
 Source = tuple[dict[str, Any] | Parts, Decoders]

@@ -7,8 +7,10 @@ cancel, a timeout, unsolicited bytes) closes the connection.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -45,7 +47,7 @@ class Response:
     def header(self, name: bytes) -> str | None:
         """Return the first header of this name, which is in lower case; None if there is none."""
         for field, value in self.fields:
-            if field.lower() == name:
+            if len(field) == len(name) and field.lower() == name:
                 return value.decode("latin-1")
         return None
 
@@ -67,6 +69,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         """Take the connected socket and the deadlines of its loop; `on_closed` is called when the connection ends."""
         self._socket = raw_socket
+        self._arrived = arrivals(raw_socket)
         self._deadlines = deadlines
         self._on_closed = on_closed
         self._transport: Any = None  # an asyncio.Transport; the transports of other loops need not subclass it
@@ -130,13 +133,7 @@ class Connection(asyncio.Protocol):
 
     def still_open(self) -> bool:
         """Check the socket itself: the server may have closed it, or sent data, since the loop last read."""
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return self.reusable  # nothing has arrived
-        except OSError:
-            return False
-        return False  # the end of the stream, or unsolicited bytes
+        return self.reusable and not self._arrived()
 
     def abort(self) -> None:
         """Close the connection at once."""
@@ -247,6 +244,25 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
             self.abort()
+
+
+def arrivals(raw_socket: socket.socket) -> Callable[[], object]:
+    """Return what tells whether bytes, an error or the end of the stream have arrived at a socket and are unread."""
+    if not hasattr(select, "poll"):  # as on Windows
+        return partial(_has_arrivals, raw_socket)
+    poll = select.poll()
+    poll.register(raw_socket, select.POLLIN)
+    return partial(poll.poll, 0)
+
+
+def _has_arrivals(raw_socket: socket.socket) -> bool:
+    try:
+        raw_socket.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _connection_error(what: str, cause: Exception | None) -> ConnectionError:

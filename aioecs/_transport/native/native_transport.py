@@ -91,7 +91,7 @@ class NativeTransport:
 
     async def _send(self, body: bytes, state: _AttemptState) -> Attempt[Any]:
         try:
-            state.keys = keys = await self._credentials.current()
+            state.keys = keys = self._credentials.fixed or await self._credentials.current()
         except Exception as error:  # noqa: BLE001 any failure of a credential source, such as an error of STS
             return NotSent(self._credentials.describe_failure(error, state.operation.name))
         data = self._serialize(state.operation.name, body, keys, state.offset)

@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import pickle
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ EAGER = EagerMembers(
     "tasks",
     Task,
     {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn"},
+    ("created_at", "createdAt"),
     {"failures": "failures"},
 )
 PLAIN: dict[str, Any] = {
@@ -76,6 +78,7 @@ def test_the_eager_members_cost_no_second_reading_and_the_others_one() -> None:
         ("task-1", None),
         ("task-2", None),
     ]
+    assert [task.created_at for task in tasks] == [datetime.fromtimestamp(1.5, UTC)] * 3
     assert given.read == 0
     assert [task.extra for task in tasks] == [{"newer": [0]}, {"newer": [1]}, {"newer": [2]}]
     assert tasks[2].containers is tasks[2].containers
@@ -105,3 +108,17 @@ def test_what_is_odd_is_kept_as_it_is(tasks: Any) -> None:
     plain = {"tasks": tasks, "failures": []}
     assert Bytes(plain).answer() == from_plain(StartTaskResponse, plain)
     assert Bytes({"failures": []}).answer() == StartTaskResponse()
+
+
+@pytest.mark.parametrize("created", [None, "soon", {}, [1], 1.5, "2026-11-28T02:00:00Z"])
+def test_a_member_that_is_decoded_when_asked_for_is_what_from_plain_makes(created: Any) -> None:
+    """Before the rest is decoded and after it, whatever stands there."""
+    plain = {"tasks": [{"taskArn": "one", "createdAt": created}]}
+    (expected,) = from_plain(StartTaskResponse, plain).tasks
+    given = Bytes(plain)
+    (task,) = given.answer().tasks
+    assert task.created_at == expected.created_at
+    assert given.read == 0
+    (task,) = given.answer().tasks
+    assert (task.cpu, task.created_at) == (expected.cpu, expected.created_at)
+    assert given.read == 1

@@ -300,8 +300,11 @@ async def test_the_marker_is_set_before_the_first_byte() -> None:
     assert transport.seen == [(REQUEST, True)]
 
 
-async def test_still_open_checks_the_socket() -> None:
-    """`still_open` sees a close or unsolicited bytes that the loop has not read yet."""
+@pytest.mark.parametrize("polls", [True, False])
+async def test_still_open_checks_the_socket(polls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`still_open` sees a close or unsolicited bytes that the loop has not read yet, also where there is no `poll`."""
+    if not polls:
+        monkeypatch.delattr("select.poll")
     lasts: list[Callable[[socket.socket], object]] = [socket.socket.close, lambda there: there.send(b"x")]
     for last in lasts:
         here, there = socket.socketpair()
