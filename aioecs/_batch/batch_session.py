@@ -211,7 +211,7 @@ class BatchSession:
         """
         if not at:
             last = self.engine.packing.last if self.key_of is None else None
-            if last is not None:
+            if last is not None and last.queued > 1:  # of requests that are all different, none is compared
                 first = last.request
                 if isinstance(first, StartTaskRequest) and joins(request, first) and self.preparer.fits(request):
                     return last

@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 import attrs
 
 from aioecs._logic.calls.matching import ANYWHERE
-from aioecs._model.checks.request_json import common_json, share_parts
+from aioecs._model.checks.request_json import common_json, share_if_same, share_parts
 from aioecs._model.checks.table import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest
@@ -95,7 +95,7 @@ def joins(request: StartTaskRequest, first: StartTaskRequest) -> bool:
 
     It then shares the first one's parts. False does not mean that they differ: it is not certain.
     """
-    return alike(request, first) or (request.started_by == first.started_by and share_parts(request, first))
+    return alike(request, first) or (request.started_by == first.started_by and share_if_same(request, first))
 
 
 class Owner(Protocol):

@@ -11,6 +11,7 @@ from aioecs._model.checks.table import INSTANCES_PER_CALL, LIMITS
 from aioecs._model.codec.encoder import GAP, Bounds, Encoders
 from aioecs._model.codec.hidden_slots import ENCODED, keep_encoded
 from aioecs._model.codec.plain import members, to_plain
+from aioecs._model.codec.sameness import same
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.overrides import KeyValuePair
 from aioecs._model.shapes.start_task import StartTaskRequest
@@ -65,16 +66,29 @@ def _common(request: StartTaskRequest) -> str:
     return json.dumps(plain | {member.wire: GAP for member in members(type(request)) if member.varies})
 
 
-def share_parts(request: StartTaskRequest, other: StartTaskRequest) -> bool:
+def share_parts(request: StartTaskRequest, other: StartTaskRequest) -> None:
     """Make a request hold the very parts (overrides, tags …) of another with the same JSON, in place of its equal ones.
 
-    Returns whether the JSON is the same, and so whether one check serves for both, but for what varies. Of thousands of
-    equal requests that are kept, the parts are kept once. Only `is` shows the difference.
+    Of thousands of equal requests that are kept, the parts are kept once. Only `is` shows the difference.
     """
-    written = checked_json(request)
-    common: str | None = getattr(other, ENCODED, None)
-    if written is None or written != common:
-        return False  # a part may hold what its owner can change
+    written, common = getattr(request, ENCODED, None), getattr(other, ENCODED, None)
+    if common is not None and written == common:  # else a part may hold what its owner can change
+        _share(request, other, common)
+
+
+def share_if_same(request: StartTaskRequest, other: StartTaskRequest) -> bool:
+    """Make a request share the parts of another, and its JSON, if that is certainly the same; return whether it is.
+
+    Then one check serves for both, but for what varies.
+    """
+    common = getattr(other, ENCODED, None)
+    if common is None or not same(request, other):
+        return False
+    _share(request, other, common)
+    return True
+
+
+def _share(request: StartTaskRequest, other: StartTaskRequest, common: str) -> None:
     if other.overrides is not None:
         _put_overrides(request, other.overrides)
     if other.network_configuration is not None:
@@ -84,7 +98,6 @@ def share_parts(request: StartTaskRequest, other: StartTaskRequest) -> bool:
     if other.volume_configurations is not None:
         _put_volumes(request, other.volume_configurations)
     keep_encoded(request, common)
-    return True
 
 
 _slot: Any = vars(StartTaskRequest)

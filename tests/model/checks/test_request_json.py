@@ -35,7 +35,14 @@ from aioecs._model import (
     TaskVolumeConfiguration,
     limits,
 )
-from aioecs._model.checks.request_json import checked_json, common_json, json_of, keeps_what_varies, share_parts
+from aioecs._model.checks.request_json import (
+    checked_json,
+    common_json,
+    json_of,
+    keeps_what_varies,
+    share_if_same,
+    share_parts,
+)
 from aioecs._model.checks.violations import check_shape
 from aioecs._model.codec.encoder import GAP
 from aioecs._model.codec.plain import from_plain, lazy_from_plain, to_plain
@@ -286,3 +293,42 @@ def test_equal_requests_share_their_parts() -> None:
     assert checked_json(equal) is checked_json(first)
     assert other.overrides is not first.overrides
     assert open_ended.overrides is not first.overrides
+
+
+@settings(max_examples=100 * EFFORT, deadline=None)
+@given(requests, requests)
+def test_requests_that_are_the_same_are_written_alike(request: StartTaskRequest, other: StartTaskRequest) -> None:
+    """One that is certain to keep every rule is compared; what then has its JSON has the members that it stands for."""
+    for each in (other, loads(dumps(request)), request.replace(started_by="b")):  # noqa: S301 our own
+        anew = checked_json(each.replace(group=each.group))
+        if share_if_same(each, request):
+            assert anew is not None
+            assert anew == checked_json(request) == checked_json(each)
+
+
+def test_the_json_of_an_equal_request_is_not_written_again() -> None:
+    """It holds the first one's parts and JSON; if the first one's is not known, or it differs, it is left as it is."""
+
+    def made(value: str = "7", **members: Any) -> StartTaskRequest:
+        overrides = TaskOverride.for_container("main", environment={"SCENE": value}, command=["run"])
+        tags, network = [Tag(key="k")], NetworkConfiguration(awsvpc_configuration=AwsVpcConfiguration(subnets=["s"]))
+        volumes = [TaskVolumeConfiguration(name="v")]
+        return StartTaskRequest(
+            task_definition="d",
+            container_instances=["i"],
+            overrides=overrides,
+            tags=tags,
+            network_configuration=network,
+            volume_configurations=volumes,
+            **members,
+        )
+
+    first, equal, other = made(), made(started_by="x"), made("8")
+    assert not share_if_same(equal, first)
+    checked_json(first)
+    assert share_if_same(equal, first)
+    assert not share_if_same(other, first)
+    for name in ("overrides", "tags", "network_configuration", "volume_configurations"):
+        assert getattr(equal, name) is getattr(first, name) is not getattr(other, name)
+    assert checked_json(equal) is checked_json(first)
+    assert (equal, other) == (made(started_by="x"), made("8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from aioecs._model.codec.plain import from_plain, to_plain
@@ -81,3 +82,27 @@ def test_the_overrides_of_one_container() -> None:
     assert TaskOverride.for_container("main").replace(cpu="256").container_overrides == (
         ContainerOverride(name="main"),
     )
+
+
+class OwnOverride(TaskOverride):
+    """A caller's own."""
+
+
+@pytest.mark.parametrize("cls", [TaskOverride, OwnOverride])
+def test_it_makes_whole_values(cls: type[TaskOverride]) -> None:
+    """Made without the constructors, they are what these make: of their class, frozen, with each member set."""
+    made: Any = cls.for_container("main", environment={"SCENE": "7"})
+    same: Any = cls(
+        container_overrides=[ContainerOverride(name="main", environment=[KeyValuePair(name="SCENE", value="7")])]
+    )
+    assert made == same
+    for one, other in (
+        (made, same),
+        (made.container_overrides[0], same.container_overrides[0]),
+        (made.container_overrides[0].environment[0], same.container_overrides[0].environment[0]),
+    ):
+        assert type(one) is type(other)
+        assert attrs.asdict(one, recurse=False) == attrs.asdict(other, recurse=False)
+        assert repr(one) == repr(other)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            one.extra = {}
