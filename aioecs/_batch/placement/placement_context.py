@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Protocol
 
 import attrs
@@ -119,8 +120,14 @@ class PlacementContext:
         if known is None:
             if len(self._demands) >= REMEMBERED:
                 self._demands.clear()
-            known = self._demands[sizes] = demand(self.definition, overrides)
+            known = self._demands[sizes] = _first_equal(demand(self.definition, overrides))
         return known
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _first_equal(of: Demand) -> Demand:
+    """Return the equal demand that was given first, by any stream: the same object is found faster."""
+    return of
 
 
 _NO_SIZES = (None, None, None, None)
