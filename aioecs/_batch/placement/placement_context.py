@@ -137,14 +137,15 @@ def _sizes(overrides: TaskOverride | None) -> object:
     """Return what of the overrides a demand depends on: environments and commands don't count."""
     if overrides is None:
         return None
-    containers = tuple(
-        (each.name, each.cpu, each.memory, each.memory_reservation, each.resource_requirements)
-        for each in overrides.container_overrides or ()
-        if each.cpu is not None
-        or each.memory is not None
-        or each.memory_reservation is not None
-        or each.resource_requirements is not None
-    )
+    containers: tuple[object, ...] = ()
+    for each in overrides.container_overrides or ():
+        if (
+            each.cpu is not None
+            or each.memory is not None
+            or each.memory_reservation is not None
+            or each.resource_requirements is not None
+        ):
+            containers += ((each.name, each.cpu, each.memory, each.memory_reservation, each.resource_requirements),)
     return overrides.cpu, overrides.memory, containers
 
 
