@@ -86,13 +86,13 @@ class BatchCall:
         return own_result(known[self.entries.index(entry)], entry)
 
 
-def open_call(keys: Keys[Any], key: str | None, call: Call) -> SharedCall | None:
+def open_call(keys: Keys[Any], key: str, call: Call) -> SharedCall | None:
     """Return the open call of a call's key, if there is one.
 
     Raises:
         IdempotencyMismatch: it is for another request.
     """
-    known: SharedCall | None = keys.get(key) if key is not None else None
+    known: SharedCall | None = keys.get(key)
     if known is None or known.ended:
         return None
     if known.call.record.request != call.record.request:

@@ -210,7 +210,7 @@ class Engine:
         request = request_of(group, [entry.instance for entry in entries])
         try:
             call = self._prepare(request, group)
-            known = open_call(self.core.keys, group.key, call)
+            known = open_call(self.core.keys, group.key, call) if group.key is not None else None
         except ECSError as error:
             self.core.start_limiter.unsent(permit)
             for entry in entries:

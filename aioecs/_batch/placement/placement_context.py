@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Protocol
 
 import attrs
@@ -119,8 +120,14 @@ class PlacementContext:
         if known is None:
             if len(self._demands) >= REMEMBERED:
                 self._demands.clear()
-            known = self._demands[sizes] = demand(self.definition, overrides)
+            known = self._demands[sizes] = _first_equal(demand(self.definition, overrides))
         return known
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _first_equal(of: Demand) -> Demand:
+    """Return the equal demand that was given first, by any stream: the same object is found faster."""
+    return of
 
 
 _NO_SIZES = (None, None, None, None)
@@ -130,14 +137,15 @@ def _sizes(overrides: TaskOverride | None) -> object:
     """Return what of the overrides a demand depends on: environments and commands don't count."""
     if overrides is None:
         return None
-    containers = tuple(
-        (each.name, each.cpu, each.memory, each.memory_reservation, each.resource_requirements)
-        for each in overrides.container_overrides or ()
-        if each.cpu is not None
-        or each.memory is not None
-        or each.memory_reservation is not None
-        or each.resource_requirements is not None
-    )
+    containers: tuple[object, ...] = ()
+    for each in overrides.container_overrides or ():
+        if (
+            each.cpu is not None
+            or each.memory is not None
+            or each.memory_reservation is not None
+            or each.resource_requirements is not None
+        ):
+            containers += ((each.name, each.cpu, each.memory, each.memory_reservation, each.resource_requirements),)
     return overrides.cpu, overrides.memory, containers
 
 

@@ -148,10 +148,11 @@ class Candidates:
 
     def _catch_up(self) -> None:
         """Rank what has changed since, here or by another placer."""
-        now = self.capacity_model.now
+        pool = self.capacity_model.pool
+        now = pool.now
         if now == self._seen:
             return
-        changed = self.capacity_model.changed_since(self._seen)
+        changed = pool.changed_since(self._seen)
         self._seen = now
         if changed is None:
             self._rank_all()
@@ -237,7 +238,8 @@ def _amounts(demand: Demand) -> Amounts:
 
 def _amounts_left(candidate: Candidate) -> Amounts:
     capacity = candidate.capacity
-    return max(capacity.cpu, 0), max(capacity.memory, 0), max(capacity.gpus, 0)
+    cpu, memory, gpus = capacity.cpu, capacity.memory, capacity.gpus
+    return max(0, cpu), max(0, memory), max(0, gpus)  # quicker than max()
 
 
 def kind_of(host: Host, reason: str) -> Hashable:

@@ -80,8 +80,9 @@ class HostCapacity:
         self.cpu -= times * demand.cpu
         self.memory -= times * demand.memory
         self.gpus = min(0, self.gpus) if demand.all_gpus else self.gpus - times * demand.gpus
-        self.tcp |= demand.tcp
-        self.udp |= demand.udp
+        if demand.tcp or demand.udp:
+            self.tcp |= demand.tcp
+            self.udp |= demand.udp
         self.tasks += times
 
     def lacks(self, demand: Demand) -> str | None:
@@ -118,33 +119,26 @@ class ClusterCapacity:
     """Snapshots that were begun so far."""
     freed: int = 0
     """How often capacity may have become free."""
+    now: int = 0
+    """How much has changed so far."""
     _changed: list[HostCapacity] = attrs.Factory(list)
-    _forgotten: int = 0
-    """How many earlier changes are no longer in `_changed`."""
-
-    @property
-    def now(self) -> int:
-        """How much has changed so far."""
-        return self._forgotten + len(self._changed)
+    """The last hosts that have changed, up to now."""
 
     def changed(self, capacity: HostCapacity) -> None:
         """Note that something about a host has changed."""
+        self.now += 1
         self._changed.append(capacity)
         if len(self._changed) > _MAX_CHANGES:
-            self._forget()
+            self._changed.clear()
 
     def changed_much(self) -> None:
         """Note that any host may have changed."""
-        self._changed.append(_NO_HOST)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._forgotten += len(self._changed)
+        self.now += 1
         self._changed.clear()
 
     def changed_since(self, then: int) -> list[HostCapacity] | None:
         """Return the hosts that have changed since, perhaps several times; None if all must be looked at anew."""
-        at = then - self._forgotten
+        at = then - self.now + len(self._changed)
         return self._changed[at:] if at >= 0 else None
 
 
@@ -229,7 +223,7 @@ class CapacityModel:
         """Debit a start that goes out."""
         _add(capacity.in_flight, demand)
         capacity.subtract(demand, 1)
-        self.changed(capacity)
+        self.pool.changed(capacity)
 
     def credit(self, capacity: HostCapacity, demand: Demand) -> None:
         """Credit a start in flight that came to nothing."""
@@ -281,11 +275,6 @@ class CapacityModel:
 
     # Changes ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def now(self) -> int:
-        """How much has changed so far."""
-        return self.pool.now
-
     def changed(self, capacity: HostCapacity) -> None:
         """Note that something about a host has changed."""
         self.pool.changed(capacity)
@@ -294,13 +283,6 @@ class CapacityModel:
         self.pool.freed += 1
         self.pool.changed(capacity)
 
-    def changed_since(self, then: int) -> list[HostCapacity] | None:
-        """Return the hosts that have changed since, perhaps several times; None if all must be looked at anew."""
-        return self.pool.changed_since(then)
-
-
-_NO_HOST = HostCapacity(Host(arn=""), "")
-
 
 def _add(debits: dict[Demand, int], demand: Demand) -> None:
     debits[demand] = debits.get(demand, 0) + 1
@@ -308,9 +290,7 @@ def _add(debits: dict[Demand, int], demand: Demand) -> None:
 
 def _take_out(debits: dict[K, int], key: K) -> bool:
     """Take one debit out; return whether there was one."""
-    times = debits.get(key, 0)
+    times = debits.pop(key, 0)
     if times > 1:
         debits[key] = times - 1
-    else:
-        debits.pop(key, None)
     return times > 0

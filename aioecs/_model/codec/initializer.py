@@ -5,9 +5,8 @@ In the generated source, names that begin with an underscore are never those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, Signature
-from operator import attrgetter
 from typing import Any, NoReturn
 
 import attrs
@@ -94,17 +93,6 @@ def copier(cls: type[Any]) -> Callable[[Any], Any]:
     exec(compile(source, f"<copy of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
     copy: Callable[[Any], Any] = names["copy"]
     return copy
-
-
-def getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what gets these members of a value, one at least, as a tuple."""
-    if len(names) > 1:
-        return attrgetter(*names)
-
-    def get(value: Any) -> tuple[Any, ...]:
-        return (getattr(value, names[0]),)
-
-    return get
 
 
 def _taken(field: attrs.Attribute[Any], names: dict[str, Any], as_it_stands: Mapping[Converter, str]) -> list[str]:

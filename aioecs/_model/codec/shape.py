@@ -275,12 +275,15 @@ class Shape(HiddenSlots):
         cls = type(self)
         copy, converters, varying = _REPLACE_PLANS.get(cls) or _replace_plan(cls)
         copied: Self = copy(self)
+        encoded: str | None = getattr(self, ENCODED, None)
         for name, held in changes.items():
             if name not in converters:
                 raise TypeError(f"{cls.__name__} has no member {name!r}")
             own = converters[name]
             keep(copied, name, held if own is None else own(held))
-        if varying.issuperset(changes) and (encoded := getattr(self, ENCODED, None)) is not None:
+            if name not in varying:
+                encoded = None
+        if encoded is not None:
             keep_encoded(copied, encoded)
         return copied
 

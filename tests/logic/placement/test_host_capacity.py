@@ -253,19 +253,19 @@ def test_changes_are_kept_until_they_are_too_many(monkeypatch: pytest.MonkeyPatc
     """Who has seen all misses nothing; who is far behind, or has slept through a snapshot, looks at all hosts."""
     monkeypatch.setattr(fleets, "_MAX_CHANGES", 3)
     made, capacity = capacity_model()
-    then = made.now
-    assert made.changed_since(then) == []
+    then = made.pool.now
+    assert made.pool.changed_since(then) == []
     made.debit(capacity, SMALL)
-    assert made.changed_since(then) == [capacity]
+    assert made.pool.changed_since(then) == [capacity]
     made.confirm_started(capacity, SMALL)
-    assert made.changed_since(then) == [capacity]  # nothing has changed by it
+    assert made.pool.changed_since(then) == [capacity]  # nothing has changed by it
     for _ in range(3):
         made.debit(capacity, SMALL)
-    assert made.changed_since(then) is None
-    then = made.now
-    assert made.changed_since(then) == []
+    assert made.pool.changed_since(then) is None
+    then = made.pool.now
+    assert made.pool.changed_since(then) == []
     made.refresh([host()])
-    assert made.changed_since(then) is None
+    assert made.pool.changed_since(then) is None
 
 
 STEPS = st.lists(
