@@ -11,7 +11,7 @@ from aioecs._model.checks.table import INSTANCES_PER_CALL, LIMITS
 from aioecs._model.codec.encoder import GAP, Bounds, Encoders
 from aioecs._model.codec.hidden_slots import ENCODED, keep_encoded
 from aioecs._model.codec.plain import members, to_plain
-from aioecs._model.codec.sameness import same
+from aioecs._model.codec.sameness import same_of
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.overrides import KeyValuePair
 from aioecs._model.shapes.start_task import StartTaskRequest
@@ -82,7 +82,7 @@ def share_if_same(request: StartTaskRequest, other: StartTaskRequest) -> bool:
     Then one check serves for both, but for what varies.
     """
     common = getattr(other, ENCODED, None)
-    if common is None or not same(request, other):
+    if common is None or not same_of(StartTaskRequest)(request, other):
         return False
     _share(request, other, common)
     return True

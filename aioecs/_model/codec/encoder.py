@@ -29,6 +29,9 @@ Encode = Callable[[Any], str | None]
 Rule = Callable[[Any, str], bool]
 """Return whether a value, whose JSON is the second argument, keeps the rules that concern several members of it."""
 
+Around = tuple[str, str]
+"""What stands before and after a member's value: its name, and what parts it from the other members."""
+
 GAP = "\0"
 """Stands for the value of a member that varies. JSON has no such character: it is escaped in strings."""
 quoted = encode_basestring_ascii
@@ -77,22 +80,33 @@ class Encoders:
     # ------------------------------------------------------------------------------------------------ generated source
 
     def _source(self, shape: type[Shape]) -> str:
-        source = ["def encode(value):", "    if value.extra is not NOTHING: return None", "    text = ''"]
-        for at, member in enumerate(members(shape)):
-            source += [f"    {line}" for line in self._member(shape, member, at)]
-        source.append("    text = f'{{{text[2:]}}}'")
+        """Write the function of a shape. A member that may be absent is parted from the first that never is."""
+        of = members(shape)
+        first = next((at for at, member in enumerate(of) if self._is_present(shape, member)), None)
+        source = ["def encode(value):", "    if value.extra is not NOTHING: return None"]
+        source.append("    text = ''" if first is None else "    text = '{'")
+        for at, member in enumerate(of):
+            before = ", " if first is None or at > first else ""
+            after = ", " if first is not None and at < first else ""
+            source += [f"    {line}" for line in self._member(shape, member, at, (f'{before}"{member.wire}": ', after))]
+        source.append("    text = f'{{{text[2:]}}}'" if first is None else "    text += '}'")
         if shape in self._rules:
             source.append("    if not rule(value, text): return None")
         return "\n".join([*source, "    return text", ""])
 
-    def _member(self, shape: type[Shape], member: Member, at: int) -> list[str]:
-        name = f', "{member.wire}": '
+    def _bounds_of(self, shape: type[Shape], member: Member) -> Bounds:
+        return self._bounds.get((shape, member.name), Bounds())
+
+    def _is_present(self, shape: type[Shape], member: Member) -> bool:
+        """Return whether a member is in the JSON of every value."""
+        return member.varies or member.required or self._bounds_of(shape, member).needed
+
+    def _member(self, shape: type[Shape], member: Member, at: int, around: Around) -> list[str]:
         if member.varies:
-            return [f"text += {name + GAP!r}"]
-        bounds = self._bounds.get((shape, member.name), Bounds())
+            return [f"text += {GAP.join(around)!r}"]
         read = f"held = value.{member.name}"
-        written = [*_write(member.kind, name, at), *_within(member.kind, bounds, at)]
-        if member.required or bounds.needed:
+        written = [*_write(member.kind, around, at), *_within(member.kind, self._bounds_of(shape, member), at)]
+        if self._is_present(shape, member):
             return [read, "if held is None: return None", *written]
         return [read, "if held is not None:", *[f"    {line}" for line in written]]
 
@@ -106,7 +120,7 @@ class Encoders:
         for at, member in enumerate(of):
             base, enum = member.kind.base, member.kind.enum
             names[f"kind{at}"] = enum or base
-            names[f"fullmatch{at}"] = self._bounds.get((shape, member.name), Bounds()).fullmatch
+            names[f"fullmatch{at}"] = self._bounds_of(shape, member).fullmatch
             if enum is not None:
                 names[f"spelled{at}"] = _spelled(enum)
             elif issubclass(base, Shape):
@@ -137,29 +151,33 @@ def _within(kind: Kind, bounds: Bounds, at: int) -> list[str]:
     return lines
 
 
-def _write(kind: Kind, name: str, at: int) -> list[str]:
+def _write(kind: Kind, around: Around, at: int) -> list[str]:
     """Write the lines that add the member `held` to the JSON, or give up."""
     if kind.container is Sequence:
-        return _write_list(kind, name, at)
+        return _write_list(kind, around, at)
     if kind.container is not None:
         return ["return None"]  # maps are rare, and their owner might change them
     if kind.base is bool:
         return [
-            f"if held is True: text += {name + 'true'!r}",
-            f"elif held is False: text += {name + 'false'!r}",
+            f"if held is True: text += {'true'.join(around)!r}",
+            f"elif held is False: text += {'false'.join(around)!r}",
             "else: return None",
         ]
-    return [*_checked(kind, "held", at), f"text += f'{name}{{{_json(kind, 'held')}}}'"]
+    return [*_checked(kind, "held", at), f"text += f'{_braced(_json(kind, 'held')).join(around)}'"]
 
 
-def _write_list(kind: Kind, name: str, at: int) -> list[str]:
+def _braced(expression: str) -> str:
+    return f"{{{expression}}}"
+
+
+def _write_list(kind: Kind, around: Around, at: int) -> list[str]:
     checked, one = _checked(kind, "one", at), _json(kind, "one")
     if one == "quoted(one)":
         return [
             "if type(held) is not tuple: return None",
             "for one in held:",
             *[f"    {line}" for line in checked],
-            f"text += f'{name}[{{joined(map(quoted, held))}}]'",
+            f"text += f'{'[{joined(map(quoted, held))}]'.join(around)}'",
         ]
     return [
         "if type(held) is not tuple: return None",
@@ -167,7 +185,7 @@ def _write_list(kind: Kind, name: str, at: int) -> list[str]:
         "for one in held:",
         *[f"    {line}" for line in checked],
         f"    parts.append({one})",
-        f"text += f'{name}[{{joined(parts)}}]'",
+        f"text += f'{'[{joined(parts)}]'.join(around)}'",
     ]
 
 

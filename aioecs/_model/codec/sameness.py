@@ -19,13 +19,7 @@ from aioecs._model.codec.shape import Shape
 Same = Callable[[Any, Any], bool]
 
 
-def same(one: Shape, other: Shape) -> bool:
-    """Return whether two values of a shape are certainly written alike; False if it is not certain."""
-    return type(one) is type(other) and same_of(type(one))(one, other)
-
-
 def _same_of(shape: type[Shape]) -> Same:
-    """Return the function of a shape; it is given two values of the shape."""
     names: dict[str, Any] = {}
     source = ["def same(one, other):", "    if one.extra is not other.extra: return False"]
     for at, member in enumerate(members(shape)):
@@ -47,6 +41,7 @@ def _later(names: dict[str, Any], at: int, shape: type[Shape], one: Any, other: 
 
 # mypy takes the classes that dataclass_transform makes for unhashable; they are classes like any other.
 same_of = cast("Callable[[type[Shape]], Same]", cache(_same_of))
+"""Returns the function of a shape: whether two values of it are certainly written alike; False if it is not certain."""
 
 
 def _member(member: Member, at: int) -> list[str]:
