@@ -35,8 +35,13 @@ def test_a_fresh_token_is_nobody_else_s() -> None:
 async def test_tokens_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes are read for several, each token is another, and none is made of bytes that an earlier pass has read."""
     reads: list[bytes] = []
-    read = os.urandom
-    monkeypatch.setattr("os.urandom", lambda size: reads.append(read(size)) or reads[-1])
+    urandom = os.urandom
+
+    def read(size: int) -> bytes:
+        reads.append(urandom(size))
+        return reads[-1]
+
+    monkeypatch.setattr("os.urandom", read)
     of_pass, loop = TokensOfPass(), asyncio.get_running_loop()
     made = [of_pass.fresh(loop) for _ in range(40)]
     assert len(reads) == 3

@@ -218,12 +218,12 @@ class CallRecord:
 
         `requests` are the requests of the starts, one each, if they are not all the call's own.
         """
-        siblings = any(state.task is not None for state in self.start_states)
         sent = self.was_sent or self.in_flight
-        finds = self.keyed or self.shares_token
+        finds, stops = self.keyed or self.shares_token, self.withdrawal == "stop"
         starts: list[StartResult] = []
         for state, request in zip(self.start_states, requests or repeat(self.request), strict=False):
-            outcome = self._outcome(state)
+            quick = state.task is not None and not stops and not state.stopped  # as for nearly every start
+            outcome = STARTED if quick else self._outcome(state)
             starts.append(
                 start_of(
                     request,
@@ -234,7 +234,7 @@ class CallRecord:
                     state.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
                     self.token if sent or state.task is not None else "",
                     self.sends,
-                    outcome is UNKNOWN and siblings,
+                    outcome is UNKNOWN and any(each.task is not None for each in self.start_states),
                     finds and self.is_found(state),
                     self.settles_by if outcome is UNKNOWN else None,
                 )

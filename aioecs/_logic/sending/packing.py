@@ -38,7 +38,7 @@ _shared_members = attrgetter(
 )
 
 
-def common_of(request: StartTaskRequest | RunTaskRequest, key: str | None) -> Hashable:
+def common_of(request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None) -> Hashable:
     """Return what is equal for all requests that may share a call, and for no others.
 
     None for a request that shares no call: it has a key or a client token, or is a RunTask with `extra`.
@@ -46,9 +46,9 @@ def common_of(request: StartTaskRequest | RunTaskRequest, key: str | None) -> Ha
     if key is not None:
         return None
     if not isinstance(request, RunTaskRequest):
-        return common_json(request), request.started_by
+        return common_json(request), request.started_by, delivery
     alone = request.client_token is not None or request.extra
-    return None if alone else cast("Hashable", _shared_members(request))
+    return None if alone else cast("Hashable", (_shared_members(request), delivery))
 
 
 def instances_of(request: StartTaskRequest | RunTaskRequest) -> Sequence[str]:
@@ -175,10 +175,9 @@ class Packing:
 
     def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
         """Return the group of the starts of this request."""
-        shared = common_of(request, key)
-        if shared is None:
+        common = common_of(request, delivery, key)
+        if common is None:
             return Group(request, delivery, key)
-        common = shared, delivery
         last = self.last
         if last is None or last.common != common:
             last = self.last = self._groups.get(common) or Group(request, delivery, common=common)

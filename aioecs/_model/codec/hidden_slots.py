@@ -11,6 +11,18 @@ from functools import cache
 from typing import Any
 
 
+class _Codec:
+    """Functions of `plain`, which imports this module: it puts them here for the methods of a shape."""
+
+    check_spelling: Callable[..., Any]
+    decoders: Callable[..., Any]
+    from_plain: Callable[..., Any]
+    to_plain: Callable[..., Any]
+
+
+CODEC = _Codec()
+
+
 class HiddenSlots:
     """Slots beside a value's members: what it is decoded from, its number there, and its JSON once that was written."""
 
@@ -20,8 +32,8 @@ class HiddenSlots:
 def decode_member(self: Any, name: str) -> Any:
     """Decode a member of an answer when it is first asked for, and keep it."""
     try:
-        of, decoders = _source_of.__get__(self)
-        decode = decoders[name]
+        of = _source_of.__get__(self)
+        decode = CODEC.decoders(type(self))[name]
     except (AttributeError, KeyError):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
     held = decode(of if isinstance(of, dict) else of.part(_at_of.__get__(self), name))

@@ -66,14 +66,13 @@ class LazySource:
     def values(self, listed: list[Any]) -> tuple[Any, ...]:
         """Make the values of the list; what is no object there is kept as it is."""
         of, setters, (_, late_wire) = self._eager.of, _setters(self._eager), self._eager.later
-        source = self, decoders(of)
         held: list[Any] = []
         later: list[Any] = []
         for at, part in enumerate(listed):
             one, late = part, None
             if isinstance(part, dict):
                 one, late = make(of), part.get(late_wire)
-                put_source(one, source)
+                put_source(one, self)
                 put_at(one, at)
                 for put, wire in setters:
                     put(one, part.get(wire))
@@ -106,7 +105,7 @@ def decode_lazily(shape: type[S], plain: dict[str, Any], eager: EagerMembers, bo
         return lazy_from_plain(shape, decode(body))
     source = LazySource(body, decode, eager)
     own = decoders(shape)
-    value = lazy_value(shape, (source, own))
+    value = lazy_value(shape, source)
     keep(value, eager.name, source.values(listed))
     for name in eager.beside:
         keep(value, name, own[name](plain))

@@ -18,9 +18,9 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import attrs
 
+from aioecs._model.codec.hidden_slots import CODEC
 from aioecs._model.codec.nothing import NOTHING
 from aioecs._model.codec.shape import (
-    CODEC,
     Decoders,
     Shape,
     decoded,
@@ -157,7 +157,7 @@ def lazy_from_plain(shape: type[S], plain: dict[str, Any]) -> S:
     An answer of ten tasks has hundreds of members, of which most callers read a few. The plain form then belongs to
     the value: nobody may change it. What requests hold too, such as overrides, is decoded at once (`request_shape`).
     """
-    return lazy_value(shape, (plain, decoders(shape))) if is_lazy(shape) else decoded(shape, plain, decoders(shape))
+    return lazy_value(shape, plain) if is_lazy(shape) else decoded(shape, plain, decoders(shape))
 
 
 def _decoders(shape: type[Any]) -> Decoders:
@@ -261,4 +261,4 @@ def _written_moment(held: str) -> datetime:
 _SECONDS = re.compile(r"\s*-?\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)
 
 
-CODEC.check_spelling, CODEC.from_plain, CODEC.to_plain = check_spelling, from_plain, to_plain
+CODEC.check_spelling, CODEC.decoders, CODEC.from_plain, CODEC.to_plain = check_spelling, decoders, from_plain, to_plain

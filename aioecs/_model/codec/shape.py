@@ -17,6 +17,7 @@ import attrs
 
 from aioecs._model.codec.display import redacted, redacted_parts, refuse_unexpected, shown, shown_members, shown_names
 from aioecs._model.codec.hidden_slots import (
+    CODEC,
     ENCODED,
     HiddenSlots,
     decode_member,
@@ -217,17 +218,6 @@ def _replace_plan(cls: type[Any]) -> _ReplacePlan:
     return plan
 
 
-class _Codec:
-    """Functions of `plain`, which imports this module: it puts them here for the methods of a shape."""
-
-    check_spelling: Callable[..., Any]
-    from_plain: Callable[..., Any]
-    to_plain: Callable[..., Any]
-
-
-CODEC = _Codec()
-
-
 @request_shape
 class Shape(HiddenSlots):
     """What all shapes share."""
@@ -308,8 +298,8 @@ class Parts(Protocol):
         ...
 
 
-Source = tuple[dict[str, Any] | Parts, Decoders]
-"""What a value is decoded from, and how. The plain form belongs to the value."""
+Source = dict[str, Any] | Parts
+"""What a value is decoded from. The plain form belongs to the value."""
 
 
 def lazy_value(cls: type[S], source: Source, at: int | None = None) -> S:

@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
 
 
 def arrivals(raw_socket: socket.socket) -> Callable[[], object]:
-    """Return what tells whether bytes, an error or the end of the stream have arrived at a socket and are unread."""
+    """Return a function: whether bytes, an error or the end of the stream have arrived at a socket and are unread."""
     if not hasattr(select, "poll"):  # as on Windows
         return partial(_has_arrivals, raw_socket)
     poll = select.poll()
