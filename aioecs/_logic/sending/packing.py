@@ -46,7 +46,8 @@ def common_of(request: StartTaskRequest | RunTaskRequest, delivery: Delivery, ke
     if key is not None:
         return None
     if not isinstance(request, RunTaskRequest):
-        return common_json(request), request.started_by, delivery
+        usual = request.started_by is None and delivery == "at_most_once"
+        return common_json(request) if usual else (common_json(request), request.started_by, delivery)
     alone = request.client_token is not None or request.extra
     return None if alone else cast("Hashable", (_shared_members(request), delivery))
 
@@ -154,10 +155,49 @@ class Group:
     """What is equal for all starts of the group and no others; None for a group that no other start may join."""
     since: float = 0.0
     """When the first of the queued starts was added."""
-    entries: deque[Entry] = attrs.Factory(deque)
-    """The queued starts, and some that were withdrawn."""
+    first: Entry | None = None
+    """The first of the queued starts, which may have been withdrawn; of requests that are all different it is the only
+    one.
+    """
+    others: deque[Entry] | None = None
+    """Those behind it."""
     queued: int = 0
     """Number of queued starts."""
+
+    def append(self, entry: Entry) -> None:
+        """Add a start at the end."""
+        if self.first is None:
+            self.first = entry
+        elif self.others is None:
+            self.others = deque((entry,))
+        else:
+            self.others.append(entry)
+
+    def put_first(self, entry: Entry) -> None:
+        """Add a start in front of the others."""
+        if self.first is not None:
+            self.others = self.others or deque()
+            self.others.appendleft(self.first)
+        self.first = entry
+
+    def take(self) -> list[Entry]:
+        """Remove the starts of one call that are still queued, the first ones."""
+        entries: list[Entry] = []
+        entry = self.first
+        while entry is not None:
+            if entry.stage is QUEUED:
+                entry.stage = IN_FLIGHT
+                entries.append(entry)
+            entry = self.others.popleft() if self.others else None
+            if len(entries) == INSTANCES_PER_CALL:
+                break
+        self.first = entry
+        return entries
+
+    def waiting(self) -> list[Entry]:
+        """Return the queued starts."""
+        entries = () if self.first is None else (self.first, *(self.others or ()))
+        return [entry for entry in entries if entry.stage is QUEUED]
 
 
 class Packing:
@@ -193,16 +233,18 @@ class Packing:
             self._order[group] = None
             if group.common is not None:
                 self._groups[group.common] = group
-        self.join(entry, group)
+        self.join(entry, group, again=again)
         if again:
-            group.entries.rotate()
             group.since = now - self.window
             self._order.move_to_end(group, last=False)
 
-    def join(self, entry: Entry, group: Group) -> None:
-        """Queue a start behind the queued ones of its group."""
+    def join(self, entry: Entry, group: Group, *, again: bool = False) -> None:
+        """Queue a start behind the queued ones of its group, or in front of them."""
         entry.group, entry.stage = group, QUEUED
-        group.entries.append(entry)
+        if again:
+            group.put_first(entry)
+        else:
+            group.append(entry)
         group.queued += 1
         self.queued += 1
         if group.queued == INSTANCES_PER_CALL:
@@ -242,12 +284,7 @@ class Packing:
             group = next(iter(self._full))
         else:
             return None
-        entries: list[Entry] = []
-        while group.entries and len(entries) < INSTANCES_PER_CALL:
-            entry = group.entries.popleft()
-            if entry.stage is QUEUED:
-                entry.stage = IN_FLIGHT
-                entries.append(entry)
+        entries = group.take()
         group.since = now
         self._note_left(group, len(entries))
         if group.queued:
@@ -271,7 +308,7 @@ class Packing:
 
     def waiting(self) -> list[Entry]:
         """Return all queued starts."""
-        return [entry for group in self._order for entry in group.entries if entry.stage is QUEUED]
+        return [entry for group in self._order for entry in group.waiting()]
 
     def calls_left(self) -> int:
         """Return the least number of calls that the queue takes."""
