@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import attrs
@@ -78,7 +79,7 @@ class BatchCall:
 
     def when_ended(self, settle: Callable[[BatchCall], object]) -> None:
         """Call `settle` with this in the step of the loop after the call has ended."""
-        self.call.end_waiter().add_done_callback(lambda _: settle(self))
+        self.call.when_ended(partial(settle, self))
 
     def start_of(self, entry: Entry) -> StartResult:
         """Return what is known by now of one of its starts."""

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 
-from aioecs._calls.call_actions import ReconcilerProtocol, ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
+from aioecs._calls import call_actions
+from aioecs._calls.call_actions import ReconcilerProtocol
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
@@ -19,7 +20,6 @@ from aioecs._logic.calls.actions import (
     FINISH,
     Action,
     BackOff,
-    BackoffEnded,
     CallInput,
     ClockEnded,
     Finish,
@@ -70,6 +70,7 @@ class Call:
         self._interrupting = False
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
+        self._followers: list[Callable[[], object]] = []
         self.ended: bool = False
         self.on_change: Callable[[Phase], None] | None = None
         """Called with the phase whenever something has happened and the call has not ended."""
@@ -99,6 +100,13 @@ class Call:
         else:
             self._waiters.append(waiter)
         return waiter
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Call `call()` once, in a step of the loop after the call has ended."""
+        if self.ended:
+            self.core.loop.call_soon(call)
+        else:
+            self._followers.append(call)
 
     def result(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return the response, or the error to raise, once the call has ended."""
@@ -162,6 +170,8 @@ class Call:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             resolve(waiter)
+        while self._followers:
+            self.core.loop.call_soon(self._followers.pop(0))
         if self.undelivered:
             self._report()
 
@@ -223,10 +233,11 @@ class Call:
             if isinstance(action, Send):
                 return await self._send()
             if isinstance(action, BackOff):
-                return await self._back_off(action)
+                await asyncio.sleep(action.until - self.core.now)
+                return BACKOFF_ENDED
             if isinstance(action, LookUp):
                 return await self._look_up(action)
-            return await stop_tasks(self.core, self.record, action.tasks)
+            return await call_actions.stop_tasks(self.core, self.record, action.tasks)
         except asyncio.CancelledError as cancelled:
             what = self._result_if_cut(action)
             if not self._goes_on_after(cancelled):
@@ -240,17 +251,8 @@ class Call:
                 self._lookup = None
 
     async def _look_up_while_waiting(self) -> None:
-        """Look the token up while the answer is awaited, and stop waiting once a lookup shows all its tasks."""
-        backoff = self.core.retries.initial_backoff
-        while True:
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, self.core.retries.max_backoff)
-            lookup = await self._look_up(LookUp(confirm=False))
-            if lookup.denied:
-                return
-            if len(lookup.tasks) >= len(self.record.open) and self.record.adopts:
-                self._interrupt()
-                return
+        if await call_actions.shows_all(self.record, self.core.retries, self._look_up):
+            self._interrupt()
 
     def _goes_on_after(self, cancelled: asyncio.CancelledError) -> bool:
         """Return whether the task goes on after a cancel: our own cut, or the first cancel by the end of the loop.
@@ -280,7 +282,7 @@ class Call:
         if answer is not None:
             self._request_id = answer.request_id if isinstance(answer, Answered) else None
             return answer
-        return result_of_cut_send(self.record, sent=self._sent_marker.body_started)
+        return call_actions.result_of_cut_send(self.record, sent=self._sent_marker.body_started)
 
     async def _send(self) -> CallInput:
         """Send the request once it has a permit and a concurrency slot; starts withdrawn until then are not in it."""
@@ -298,7 +300,7 @@ class Call:
             try:
                 instances = self.record.freeze()
                 if not instances:
-                    return not_sent(self.record.operation, "all of its starts were withdrawn")
+                    return call_actions.not_sent(self.record.operation, "all of its starts were withdrawn")
                 operation, request = wire_request(self._sent_as, instances)
                 if self._events is not None:
                     self._events.sent(instances, limiter.rate)
@@ -319,12 +321,8 @@ class Call:
         self._sent_marker.answer = what  # a cancel of the read must not lose it
         return await filled_in(self.core, self._sent_as.cluster, what, bare)
 
-    async def _back_off(self, action: BackOff) -> BackoffEnded:
-        await asyncio.sleep(action.until - self.core.now)
-        return BACKOFF_ENDED
-
     async def _look_up(self, action: LookUp) -> LookupDone:
-        ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", action)
+        ambiguous_call = call_actions.ambiguous_call_of(self.record, self._sent_as.started_by or "", action)
         return await self._reconciler.look_up(ambiguous_call, action.max_wait)
 
     def _watch_clock(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from aioecs._logic.calls.actions import LookUp, LookupDone, Stopped
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Lost, NotSent
+from aioecs._model.options import Retries
 from aioecs._model.shapes.task import Task
 from aioecs._runtime.background_tasks import TaskGroup
 from aioecs._runtime.client_core import Core
@@ -49,6 +52,21 @@ async def stop_tasks(core: Core, record: CallRecord, tasks: tuple[Task, ...]) ->
         for task in tasks:
             group.create_task(stop(task))
     return Stopped(frozenset(task.task_arn or "" for task in tasks), frozenset(accepted))
+
+
+async def shows_all(
+    record: CallRecord, retries: Retries, look_up: Callable[[LookUp], Coroutine[Any, Any, LookupDone]]
+) -> bool:
+    """Look the token up while the answer is awaited, until a lookup shows all its tasks; False if none is permitted."""
+    backoff = retries.initial_backoff
+    while True:
+        await asyncio.sleep(backoff)
+        backoff = min(2 * backoff, retries.max_backoff)
+        lookup = await look_up(LookUp(confirm=False))
+        if lookup.denied:
+            return False
+        if len(lookup.tasks) >= len(record.open) and record.adopts:
+            return True
 
 
 def result_of_cut_send(call: CallRecord, *, sent: bool) -> Lost | NotSent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -180,9 +181,14 @@ async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
     core = make_core(transport)
     call = make_call(core, count=3)
     call.begin()
-    waiters = [call.end_waiter(), call.end_waiter()]
+    waiters, notified = [call.end_waiter(), call.end_waiter()], list[str]()
+    for name in ("first", "second"):
+        call.when_ended(partial(notified.append, name))
     waiters[0].cancel()
     await waiters[1]
+    call.when_ended(partial(notified.append, "late"))
+    await iterations(1)
+    assert notified == ["first", "second", "late"]
     answer = call.result()
     assert isinstance(answer, StartTaskResponse)
     assert call.end_waiter().done()
