@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from aiobotocore.credentials import AioCredentials
 from botocore.exceptions import InvalidConfigError, NoCredentialsError
 
 from aioecs._transport.botocore import botocore_internals
@@ -50,8 +51,12 @@ class CredentialSource:
 
     @property
     def fixed(self) -> Keys | None:
-        """The credentials, if their source can't change them: once they were read they need not be read again."""
-        return self._keys if self._is_due is None else None
+        """The credentials, if they are of a source that never refreshes them and are those that were read last."""
+        held, read = self._credentials, self._frozen
+        if type(held) is not AioCredentials or read is None:
+            return None
+        same = held.access_key is read.access_key and held.secret_key is read.secret_key and held.token is read.token
+        return self._keys if same else None
 
     async def current(self) -> Keys:
         """Return the current credentials, refreshed if they are due.

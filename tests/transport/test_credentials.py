@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from botocore.exceptions import InvalidConfigError, NoCredentialsError
 from raw_server import Exchange, RawServer
@@ -320,6 +321,26 @@ async def test_current_credentials() -> None:
             await CredentialSource(Fixed(**{member: "x\n"}), 1).current()
     with pytest.raises(NoCredentialsError):
         await CredentialSource(None, 1).current()
+
+
+async def test_fixed_credentials_are_read_once_unless_they_change() -> None:
+    """Of a source that refreshes, and of any object that isn't aiobotocore's own, it is not known that they are."""
+    credentials = AioCredentials("a", "s", None)
+    source = CredentialSource(credentials, 1)
+    assert source.fixed is None
+    assert await source.current() is source.fixed
+    for name in ("access_key", "secret_key", "token"):
+        setattr(credentials, name, "other")
+        assert source.fixed is None
+        keys = await source.current()
+        assert getattr(keys, name) == "other"
+        assert source.fixed is keys
+    changing = Fixed()
+    source = CredentialSource(changing, 1)
+    await source.current()
+    changing._frozen = Frozen(access_key="b", secret_key="s", token=None)
+    assert source.fixed is None
+    assert await source.current() == Keys("b", "s")
 
 
 async def test_a_hanging_source_times_out() -> None:

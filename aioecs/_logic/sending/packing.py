@@ -94,8 +94,11 @@ def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
 def joins(request: StartTaskRequest, first: StartTaskRequest) -> bool:
     """Return whether a request is equal to a group's first one in all but its instances, so that one check serves both.
 
-    It then shares the first one's parts. False does not mean that they differ: it is not certain.
+    It then shares the first one's parts. False does not mean that they differ: it is not certain. A class that is
+    derived from StartTaskRequest may have members of its own.
     """
+    if type(request) is not StartTaskRequest or type(first) is not StartTaskRequest:
+        return False
     return alike(request, first) or (request.started_by == first.started_by and share_if_same(request, first))
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, Signature
+from types import MemberDescriptorType
 from typing import Any, NoReturn
 
 import attrs
 
-from aioecs._model.codec.hidden_slots import ENCODED, give_class, make, settable
+from aioecs._model.codec.hidden_slots import ENCODED, give_class, keep, make, settable
 from aioecs._model.codec.nothing import NOTHING
 
 Converter = Callable[[Any], Any]
@@ -32,8 +33,13 @@ def set_initializer(
         cls.__init__ = made
         made(self, *args, **members)
 
+    _OURS.add(cls)
     _name(__init__, cls)
     cls.__init__ = __init__
+
+
+_OURS: set[type[Any]] = set()
+"""The classes with such an `__init__`: not those that are derived from them."""
 
 
 def initializer(
@@ -49,18 +55,35 @@ def initializer(
     of = [field.name for field in attrs.fields(cls)]
     given = ["self", "*", *[f"{name}=_default_{name}" for name in of], "**_unexpected"]
     names: dict[str, Any] = {"MISSING": attrs.NOTHING, "NOTHING": NOTHING, "_type": type, "_cls": cls}
-    names |= {"_refuse": refuse_unexpected, "_give_class": give_class}
-    names |= {"_settable": settable(cls), "_settable_of": settable}
+    names |= {"_refuse": refuse_unexpected, "_give_class": give_class, "_settable": settable(cls)}
+    names |= _setters(cls, of)
     lines = ["if _unexpected: _refuse(_type(self), _unexpected)"]
     for field in attrs.fields(cls):
         lines += _taken(field, names, as_it_stands)
-    lines += ["_own = _type(self)", "_give_class(self, _settable if _own is _cls else _settable_of(_own))"]
-    lines += [*[f"self.{name} = {name}" for name in of], f"self.{ENCODED} = None", "self.__class__ = _own", ""]
+    lines += ["if _type(self) is _cls:", "    _give_class(self, _settable)"]
+    lines += [*[f"    self.{name} = {name}" for name in of], f"    self.{ENCODED} = None", "    self.__class__ = _cls"]
+    lines += ["else:", *[f"    _put_{name}(self, {name})" for name in of], f"    _put_{ENCODED}(self, None)", ""]
     source = "\n".join([f"def __init__({', '.join(given)}):", *[f"    {line}" for line in lines]])
     exec(compile(source, f"<init of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
     made: Callable[..., None] = names["__init__"]
     _name(made, cls)
     return made
+
+
+def _setters(cls: type[Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return what sets each member by its slot, also of a value of a subclass that somebody else has made.
+
+    Of such a class no settable one is derived: to derive a class may do anything.
+    """
+    return {f"_put_{name}": _setter(cls, name) for name in (*names, ENCODED)}
+
+
+def _setter(cls: type[Any], name: str) -> Callable[[Any, Any], None]:
+    for base in cls.__mro__:
+        slot = vars(base).get(name)
+        if isinstance(slot, MemberDescriptorType):
+            return slot.__set__
+    return lambda value, held: keep(value, name, held)
 
 
 def _name(init: Callable[..., None], cls: type[Any]) -> None:
@@ -86,9 +109,16 @@ def _parameter(field: attrs.Attribute[Any]) -> Parameter:
 def copier(cls: type[Any]) -> Callable[[Any], Any]:
     """Return what copies a value of a class: the copy shares all members, and its JSON is not kept."""
     of = [field.name for field in attrs.fields(cls)]
-    names: dict[str, Any] = {"_make": make, "_cls": cls, "_settable": settable(cls)}
-    lines = ["_copied = _make(_settable)", *[f"_copied.{name} = _value.{name}" for name in of]]
-    lines += [f"_copied.{ENCODED} = None", "_copied.__class__ = _cls", "return _copied", ""]
+    names: dict[str, Any] = {"_make": make, "_cls": cls}
+    if cls in _OURS:
+        names["_settable"] = settable(cls)
+        lines = ["_copied = _make(_settable)", *[f"_copied.{name} = _value.{name}" for name in of]]
+        lines += [f"_copied.{ENCODED} = None", "_copied.__class__ = _cls"]
+    else:
+        names |= _setters(cls, of)
+        lines = ["_copied = _make(_cls)", *[f"_put_{name}(_copied, _value.{name})" for name in of]]
+        lines += [f"_put_{ENCODED}(_copied, None)"]
+    lines += ["return _copied", ""]
     source = "\n".join(["def copy(_value):", *[f"    {line}" for line in lines]])
     exec(compile(source, f"<copy of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
     copy: Callable[[Any], Any] = names["copy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioecs import StartTaskRequest, TaskOverride
-from aioecs._logic.sending.packing import Entry, Packing, Stage, alike
+from aioecs._logic.sending.packing import Entry, Packing, Stage, alike, common_of, joins
 from aioecs._model.start_result import StartResult
 from aioecs.errors import ECSError
 
@@ -120,6 +121,29 @@ def test_the_last_group_is_known_while_any_of_it_waits() -> None:
     assert packing.last is packing.group(StartTaskRequest(task_definition="demo"), "at_most_once")
     assert taken(packing, 0.0) == ["a"]
     assert packing.last is None
+
+
+@attrs.frozen(kw_only=True)
+class Marked(StartTaskRequest):
+    """A request of a caller's own class, with a member more."""
+
+    client_mark: str | None = None
+
+
+@pytest.mark.parametrize("container", ["main", None])
+def test_requests_of_a_caller_s_own_class_are_checked_and_written_one_by_one(container: str | None) -> None:
+    """What a derived class adds is in the JSON of its own requests, and of no others."""
+
+    def request(cls: Any, **more: Any) -> Any:
+        overrides = TaskOverride.for_container(container, environment={"A": "b"}) if container is not None else None
+        return cls(task_definition="demo", container_instances=["a"], overrides=overrides, **more)
+
+    first, other, plain = request(Marked, client_mark="x"), request(Marked, client_mark="y"), request(StartTaskRequest)
+    written = [common_of(each, "at_most_once", None) for each in (first, other, plain)]
+    assert len({*written}) == 3
+    assert not any(joins(one, another) for one, another in itertools.permutations((first, other, plain), 2))
+    assert joins(request(StartTaskRequest), plain)
+    assert [common_of(each, "at_most_once", None) for each in (first, other, plain)] == written
 
 
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(cast("Any", StartTaskRequest))])

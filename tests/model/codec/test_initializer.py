@@ -96,3 +96,24 @@ def test_a_value_is_of_its_own_class_and_frozen(cls: Any) -> None:
     if isinstance(value, Special):
         value.mark()
         assert vars(value) == {"marked": True}
+
+
+def test_nothing_is_derived_from_a_class_of_a_caller_s_own() -> None:
+    """It may do anything when a class is derived from it, and may have a member that can't be set."""
+    derived: list[type[Any]] = []
+
+    class Watched(Sample):
+        def __init_subclass__(cls) -> None:
+            derived.append(cls)
+
+    class Fixed(Watched):
+        @property
+        def type(self) -> str:
+            """It is always the same."""
+            return "fixed"
+
+    value = Fixed(type="t")
+    assert type(value) is type(value.replace()) is Fixed
+    assert (value.type, Sample.type.__get__(value)) == ("fixed", "t")  # type: ignore[attr-defined]
+    assert derived == [Fixed]
+    assert Fixed.__subclasses__() == []
