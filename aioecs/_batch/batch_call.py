@@ -13,7 +13,7 @@ from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import IN_FLIGHT, Entry
 from aioecs._model.arn import short
-from aioecs._model.start_result import Outcome, StartResult
+from aioecs._model.start_result import Outcome, StartResult, start_of
 from aioecs._runtime.keyed_calls import Keys
 from aioecs.errors import (
     AccessDeniedException,
@@ -105,7 +105,7 @@ def open_call(keys: Keys[Any], key: str, call: Call) -> SharedCall | None:
 
 def not_sent(entry: Entry, error: ECSError | None = None) -> StartResult:
     """Return the result of a start that never left the queue."""
-    return StartResult(request=entry.request, container_instance=entry.instance, outcome=NOT_SENT, error=error)
+    return start_of(entry.request, entry.instance, NOT_SENT, None, None, error, "", 0, False)
 
 
 def known_result(entry: Entry) -> StartResult:
