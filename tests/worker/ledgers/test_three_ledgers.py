@@ -283,8 +283,8 @@ async def test_a_worker_that_is_paused_before_its_send(
             assert [each.outcome for each in others] == [JobOutcome.STARTED]
             started = len(ecs.truth.tasks())
             if step == "has looked":
-                # Its answer comes, or was given up: the clocks of its call went on while it was stopped. Where they close
-                # the connection before the server has read from it, nothing has started.
+                # Its answer comes, or was given up: the clocks of its call went on while it was stopped. Where they
+                # close the connection before the server has read from it, it has started nothing.
                 assert started in (1, 2), "the window that the docs state"
                 assert ours.outcome in (JobOutcome.LEASE_LOST, JobOutcome.UNKNOWN), ours
                 assert job.may_have_surplus
